@@ -1,0 +1,189 @@
+"""The application: what a message reaches, and what becomes of it.
+
+`handle` is the one way from a message to its answer, for HTTP requests, service requests and
+service responses alike, and the one place where an error becomes an answer.
+"""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import gevent
+from jinja2 import Environment
+
+from brubeck import logs
+from brubeck.errors import NothingRendered, StatusError, status_of
+from brubeck.handlers import MessageHandler, WebMessageHandler
+from brubeck.health import serve_health
+from brubeck.routing import Route, Router, Target
+
+logger = logging.getLogger(__name__)
+
+
+class MessageConnection(Protocol):
+    """What `Brubeck` needs of its `msg_conn`."""
+
+    def recv_forever_ever(self, application: "Brubeck") -> None:
+        """Receive and answer messages until `stop`, then finish those in hand."""
+
+    def stop(self) -> None:
+        """Take no new work; `recv_forever_ever` returns when what is in hand is done."""
+
+    def health(self) -> str:
+        """`ok`, or what is wrong."""
+
+
+class Brubeck:
+    """A Brubeck application.
+
+    Args:
+        msg_conn: where messages come from, such as a `Mongrel2Connection`.
+        handler_tuples: `(url pattern, handler class or function)`, first match wins.
+        base_handler: the class whose error page answers where no route does.
+        template_loader: returns the template environment, such as `load_jinja2_env(folder)`.
+        log_level: a level of `logging`; used by `run`.
+        log_format: `text` or `json` (one object a line); used by `run`.
+        cookie_secret: the secret that signs cookies.
+        request_timeout: seconds an HTTP request may take before it is answered with 504.
+        drain_timeout: seconds that work in hand may take after SIGTERM.
+        health_port: port on 127.0.0.1 for health checks (see `brubeck.health`); 0 for none.
+    """
+
+    def __init__(
+        self,
+        msg_conn: MessageConnection | None = None,
+        handler_tuples: Sequence[tuple[str, Target]] = (),
+        *,
+        base_handler: type[MessageHandler] = WebMessageHandler,
+        template_loader: Callable[[], Environment] | None = None,
+        log_level: int | str = logging.INFO,
+        log_format: str = "text",
+        cookie_secret: str | None = None,
+        request_timeout: float = 60.0,
+        drain_timeout: float = 25.0,
+        health_port: int = 0,
+    ) -> None:
+        if msg_conn is None:
+            raise ValueError("msg_conn is missing: where should messages come from?")
+        self.msg_conn = msg_conn
+        self.base_handler = base_handler
+        self.template_env = template_loader() if template_loader else None
+        self.log_level = log_level
+        self.log_format = log_format
+        self.cookie_secret = cookie_secret
+        self.request_timeout = request_timeout
+        self.drain_timeout = drain_timeout
+        self.health_port = health_port
+        self._resources: dict[Any, Any] = {}
+        self._router = Router()
+        for pattern, target in handler_tuples:
+            self.add_route_rule(pattern, target)
+
+    def add_route_rule(self, pattern: str, target: Target) -> None:
+        """Route paths that match `pattern` to a handler class or function.
+
+        Raises:
+            ValueError: if the pattern is no regular expression, or the target not callable.
+        """
+        self._router.add(pattern, target)
+
+    def render_template(self, template_file: str, **context: Any) -> str:
+        """The text a template makes of `context`.
+
+        Raises:
+            ValueError: if the application has no `template_loader`.
+        """
+        if self.template_env is None:
+            raise ValueError("template_loader is missing: where are the templates?")
+        return self.template_env.get_template(template_file).render(**context)
+
+    def route_message(self, message: Any) -> Route | None:
+        """The route of a message, among the handlers of its transport."""
+        return self._router.route(message.transport, message.path)
+
+    def handle(self, message: Any, base_handler: type[MessageHandler] | None = None) -> Any:
+        """The answer to a message. Raises nothing: an error is answered as an error.
+
+        Where there is no route, `base_handler` answers 404; without one the answer is None.
+        """
+        route = self.route_message(message)
+        handler = None
+        try:
+            if route is None:
+                if base_handler is None:
+                    return None
+                return _checked(message, base_handler(self, message).render_error(404))
+            if not isinstance(route.target, type):
+                return _checked(message, route.target(self, message, *route.args, **route.kwargs))
+            handler = route.target(self, message)
+            return _checked(message, handler(*route.args, **route.kwargs))
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001  # gevent.Timeout too: always an answer
+            _log_error(message, error)
+            return self._error_answer(message, error, handler, base_handler)
+
+    def refuse(self, message: Any, status_code: int, base_handler: type[MessageHandler]) -> Any:
+        """The error answer to a message whose handler was not asked, or not in time."""
+        try:
+            return _checked(message, base_handler(self, message).render_error(status_code))
+        except Exception:
+            logger.exception("the error page failed", extra={"request_id": message.request_id})
+            return message.error_reply(status_code)
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then finish what is in hand; a second one ends at once."""
+        logs.configure(self.log_level, self.log_format)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            gevent.signal_handler(number, self._stop)
+        health = serve_health(self.health_port, self.msg_conn.health) if self.health_port else None
+        logger.info("started")
+        try:
+            self.msg_conn.recv_forever_ever(self)
+        finally:
+            if health is not None:
+                health.stop()
+            for resource in list(self._resources.values()):
+                resource.close()
+        logger.info("stopped")
+
+    def _stop(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: sys.exit(1))
+        logger.info("stopping: no new work, finishing what is in hand")
+        self.msg_conn.stop()
+
+    def _error_answer(
+        self,
+        message: Any,
+        error: BaseException,
+        handler: MessageHandler | None,
+        base_handler: type[MessageHandler] | None,
+    ) -> Any:
+        if handler is None and base_handler is not None:
+            return self.refuse(message, status_of(error), base_handler)
+        try:
+            if handler is not None:
+                return _checked(message, handler.error(error))
+        except Exception:
+            logger.exception("the error page failed", extra={"request_id": message.request_id})
+        return message.error_reply(status_of(error))
+
+
+def _checked(message: Any, rendered: Any) -> Any:
+    if not isinstance(rendered, message.reply_type):
+        raise NothingRendered(f"the handler returned {type(rendered).__name__}, not render()")
+    return rendered
+
+
+def _log_error(message: Any, error: BaseException) -> None:
+    extra = {"request_id": message.request_id}
+    what = f"{message.method} {message.path}"
+    if isinstance(error, StatusError):
+        logger.warning("%s: %s: %s", what, type(error).__name__, error, extra=extra)
+    elif isinstance(error, gevent.GreenletExit):
+        logger.warning("%s: the handler was ended", what, extra=extra)
+    else:
+        logger.error("%s: the handler failed", what, exc_info=error, extra=extra)

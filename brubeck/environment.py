@@ -1,0 +1,109 @@
+"""Settings from environment variables: a missing or wrong one stops the start with its name."""
+
+import math
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T", int, float)
+
+_ADDRESS = re.compile(r"tcp://[^/:]+:[0-9]{1,5}(/.*)?|ipc://.+")
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_FORMATS = ("text", "json")
+MIN_SECRET_CHARACTERS = 16
+
+PUBLISHED_SECRETS = frozenset(("my_shared_secret", "51cRa%76fa^O9h$4cwl$!@_F%g9%l_)-6OO1!"))
+"""Secrets everybody can read in a README."""
+
+
+class SettingError(SystemExit):
+    """A setting is missing or wrong; ends the program with one sentence."""
+
+
+def text(name: str, default: str | None = None) -> str:
+    """The value of a variable.
+
+    Raises:
+        SettingError: if it is missing or empty and there is no default.
+    """
+    value = os.environ.get(name) or default
+    if value is None:
+        raise SettingError(f"{name} is not set")
+    return value
+
+
+def address(name: str) -> str:
+    """A ZeroMQ address: `tcp://host:port` or `ipc://path`.
+
+    Raises:
+        SettingError: if it is missing, or none.
+    """
+    value = text(name)
+    if not _ADDRESS.fullmatch(value):
+        raise SettingError(f"{name} is {value!r}, not tcp://host:port or ipc://path")
+    return value
+
+
+def number(name: str, default: float, *, least: float = 0.0) -> float:
+    """A number, such as seconds.
+
+    Raises:
+        SettingError: if the value is no number, or less than `least`.
+    """
+    return _number(name, default, least, float)
+
+
+def integer(name: str, default: int, *, least: int = 1) -> int:
+    """A whole number.
+
+    Raises:
+        SettingError: if the value is no whole number, or less than `least`.
+    """
+    return _number(name, default, least, int)
+
+
+def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    """One of several words, whatever its case.
+
+    Raises:
+        SettingError: if the value is none of them.
+    """
+    value = text(name, default)
+    for word in choices:
+        if word.lower() == value.lower():
+            return word
+    raise SettingError(f"{name} is {value!r}, not one of {', '.join(choices)}")
+
+
+def secret(name: str) -> str:
+    """The content of the file a variable names, without the line break at its end.
+
+    Raises:
+        SettingError: if there is no such file, or the secret is short or published.
+    """
+    path = text(name)
+    try:
+        value = Path(path).read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{name}: cannot read {path}: {type(error).__name__}") from None
+    if len(value) < MIN_SECRET_CHARACTERS:
+        raise SettingError(f"{name}: the secret is shorter than {MIN_SECRET_CHARACTERS} characters")
+    if value in PUBLISHED_SECRETS:
+        raise SettingError(f"{name}: that secret is published; make one of your own")
+    return value
+
+
+def _number(name: str, default: T, least: T, convert: Callable[[str], T]) -> T:
+    value = os.environ.get(name)
+    if not value:
+        return default
+    try:
+        result = convert(value)
+    except ValueError:
+        raise SettingError(f"{name} is {value!r}, which is no number") from None
+    if not least <= result < math.inf:  # nan is refused too
+        raise SettingError(f"{name} is {value}, not a finite number from {least} on")
+    return result

@@ -1,0 +1,242 @@
+"""What people write: classes whose methods answer a message.
+
+A handler is made for one message and called once: `prepare`, the method of the message's
+name, `on_finish`. A method returns what `render` returned; exceptions pass through to
+`Brubeck.handle`, which asks `error` what to answer. Knows no socket and no server.
+"""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from brubeck.errors import phrase_of, status_of
+from brubeck.response import HeaderValue, Response
+
+if TYPE_CHECKING:
+    from brubeck.application import Brubeck
+
+
+class MessageHandler:
+    """Answers with its payload as JSON."""
+
+    transport: ClassVar[str] = "http"
+    """Messages of which transport reach this class: `http` or `service`."""
+
+    METHODS: ClassVar[frozenset[str]] = frozenset(
+        ("get", "head", "post", "put", "delete", "options")
+    )
+    """The names a message may call; no other attribute is ever looked up for one."""
+
+    _SUCCESS_CODE = 200
+    _AUTH_FAILURE = 401
+    _SERVER_ERROR = 500
+    _DEFAULT_STATUS = _SERVER_ERROR
+
+    _response_codes: ClassVar[Mapping[int, str]] = {}
+    """Status texts of your own; other codes have their usual one."""
+
+    def __init__(self, application: Brubeck, message: Any) -> None:
+        self.application = application
+        self.message = message
+        self.headers: dict[str, Any] = {}
+        self._payload: dict[str, Any] = {}
+        self.timestamp = self.current_time
+        self.set_status(self._DEFAULT_STATUS)
+        self.initialize()
+
+    def initialize(self) -> None:
+        """Called when the handler is made, before anything else; yours to override."""
+
+    def prepare(self) -> None:
+        """Called before the method; yours to override."""
+
+    def on_finish(self) -> None:
+        """Called after the method, also after one that raised; yours to override."""
+
+    def __call__(self, *args: str, **kwargs: str) -> Any:
+        """Run the method the message names, with the arguments of the url."""
+        try:
+            self.prepare()
+            return self._method()(*args, **kwargs)
+        finally:
+            self.on_finish()
+
+    def _method(self) -> Callable[..., Any]:
+        name = self.message.method.lower()
+        if name == "head" and not hasattr(self, "head"):
+            name = "get"  # the connection leaves the body out
+        method = getattr(self, name, None) if name in self.METHODS else None
+        return method or self.unsupported
+
+    @property
+    def supported_methods(self) -> list[str]:
+        """The names of the methods this handler has, in upper case."""
+        names = {name for name in self.METHODS if hasattr(self, name)}
+        if "get" in names:
+            names.add("head")
+        return sorted(name.upper() for name in names)
+
+    @property
+    def current_time(self) -> int:
+        """Now, in milliseconds since 1970."""
+        return int(time.time() * 1000)
+
+    def set_status(
+        self, code: int, status_msg: str | None = None, extra_txt: str | None = None
+    ) -> None:
+        """Set the status, with its usual text or your own; `extra_txt` follows after a dash.
+
+        Raises:
+            ValueError: if the code is not a number from 100 to 599.
+        """
+        if code not in range(100, 600):
+            raise ValueError(f"no status: {code!r} (100 to 599)")
+        self.status_code = code
+        self.status_msg = status_msg or self._response_codes.get(code) or phrase_of(code)
+        if extra_txt:
+            self.status_msg = f"{self.status_msg} - {extra_txt}"
+
+    def add_to_payload(self, key: str, value: Any) -> None:
+        """Add to what the answer holds."""
+        self._payload[key] = value
+
+    def clear_payload(self) -> None:
+        """Forget what was added."""
+        self._payload = {}
+
+    def render(self, status_code: int | None = None, **_kwargs: Any) -> Any:
+        """The answer: the payload with `status_code`, `status_msg`, `timestamp`, as JSON.
+
+        Raises:
+            TypeError: if a value in the payload has no JSON form.
+        """
+        if status_code is not None:
+            self.set_status(status_code)
+        return self._json_response(self._full_payload())
+
+    def render_error(
+        self, status_code: int, error_handler: Callable[[], Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """The answer to something that went wrong; `error_handler` may fill the payload."""
+        self.clear_payload()
+        self.set_status(status_code)
+        if error_handler is not None:
+            error_handler()
+        return self.render(status_code=status_code, **kwargs)
+
+    def unsupported(self, *_args: str, **_kwargs: str) -> Any:
+        """The answer where this handler lacks the method: 405."""
+        self.headers["Allow"] = ", ".join(self.supported_methods)
+        return self.render_error(405)
+
+    def error(self, err: BaseException) -> Any:
+        """The answer to an exception that a method let through; yours to override."""
+        return self.render_error(status_of(err))
+
+    def _full_payload(self) -> dict[str, Any]:
+        return self._payload | {
+            "status_code": self.status_code,
+            "status_msg": self.status_msg,
+            "timestamp": self.timestamp,
+        }
+
+    def _json_response(self, value: Any) -> Response:
+        headers = {"Content-Type": "application/json"} | self.headers
+        return Response(self.status_code, self.status_msg, headers, msgspec.json.encode(value))
+
+
+class WebMessageHandler(MessageHandler):
+    """Answers a browser with a body and headers."""
+
+    _DEFAULT_STATUS = 500
+    _SUCCESS_CODE = 200
+    _UPDATED_CODE = 200
+    _CREATED_CODE = 201
+    _MULTI_CODE = 207
+    _FAILED_CODE = 400
+    _AUTH_FAILURE = 401
+    _FORBIDDEN = 403
+    _NOT_FOUND = 404
+    _NOT_ALLOWED = 405
+    _SERVER_ERROR = 500
+
+    body: str | bytes = ""
+
+    def set_body(
+        self,
+        body: str | bytes,
+        headers: Mapping[str, HeaderValue] | None = None,
+        status_code: int = _SUCCESS_CODE,
+    ) -> None:
+        """Set the body, the status and, where given, headers of the answer."""
+        self.body = body
+        self.headers.update(headers or {})
+        self.set_status(status_code)
+
+    def get_argument(self, name: str, default: str | None = None, strip: bool = True) -> str | None:
+        """The last value of an argument of the request, or `default`."""
+        value: str | None = self.message.get_argument(name, default, strip)
+        return value
+
+    def get_arguments(self, name: str, strip: bool = True) -> list[str]:
+        """All values of an argument of the request."""
+        values: list[str] = self.message.get_arguments(name, strip)
+        return values
+
+    def options(self, *_args: str, **_kwargs: str) -> Any:
+        """What OPTIONS answers: the methods this handler has."""
+        self.headers["Allow"] = ", ".join(self.supported_methods)
+        self.set_body("")
+        return self.render()
+
+    def render(self, status_code: int | None = None, *, http_200: bool = False, **_: Any) -> Any:
+        """The answer; with `http_200` its HTTP status is 200 whatever the handler's is."""
+        if status_code is not None:
+            self.set_status(status_code)
+        body = self.body.encode() if isinstance(self.body, str) else self.body
+        headers = {
+            "Content-Type": "text/html; charset=utf-8",
+            "X-Content-Type-Options": "nosniff",
+        } | self.headers
+        code, text = (200, "OK") if http_200 else (self.status_code, self.status_msg)
+        return Response(code, text, headers, body)
+
+    def render_error(
+        self, status_code: int, error_handler: Callable[[], Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """A plain page that says what went wrong and how the log names this request."""
+        self.set_status(status_code)
+        title = html.escape(f"{status_code} {self.status_msg}")
+        request_id = html.escape(self.message.request_id)
+        self.body = (
+            f'<!doctype html>\n<html lang="en"><title>{title}</title>\n'
+            f"<h1>{title}</h1>\n<p>Request {request_id}</p></html>\n"
+        )
+        return super().render_error(status_code, error_handler, **kwargs)
+
+
+class JSONMessageHandler(WebMessageHandler):
+    """Answers with its payload as JSON."""
+
+    def render(self, status_code: int | None = None, *, hide_status: bool = False, **_: Any) -> Any:
+        """The payload with its status; with `hide_status` only its `data`, where it has one."""
+        if status_code is not None:
+            self.set_status(status_code)
+        payload = self._full_payload()
+        if hide_status and "data" in payload:
+            payload = payload["data"]
+        return self._json_response(payload)
+
+
+def render(
+    body: str | bytes, status_code: int, status_msg: str, headers: Mapping[str, HeaderValue]
+) -> Response:
+    """The answer of a handler that is a function."""
+    return Response(
+        status_code, status_msg, headers, body.encode() if isinstance(body, str) else body
+    )

@@ -1,0 +1,76 @@
+"""Logging: set up in `Brubeck.run`, never on import.
+
+Every line about a request carries its `request_id`, so that one search shows its whole way
+through all processes. No line holds a raw control character that a peer sent.
+"""
+
+import json
+import logging
+import re
+import sys
+import time
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def configure(level: int | str, log_format: str) -> None:
+    """Log to standard output, as `text` or as one JSON object a line (`json`)."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    logging.basicConfig(level=level, handlers=[handler])
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, request_id, error."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line = {
+            "time": _timestamp(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if request_id := getattr(record, "request_id", ""):
+            line["request_id"] = request_id
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """Lines to read: time, level, request id, message; a traceback follows on its own lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        request_id = getattr(record, "request_id", "") or "-"
+        message = _CONTROL.sub(lambda match: repr(match[0])[1:-1], record.getMessage())
+        line = f"{_timestamp(record)} {record.levelname:<7} {request_id} {record.name}: {message}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class Occasionally:
+    """Lets a log line through at most once in `seconds`, and counts what it held back."""
+
+    def __init__(self, logger: logging.Logger, level: int, seconds: float = 5.0) -> None:
+        self._logger = logger
+        self._level = level
+        self._seconds = seconds
+        self._next = 0.0
+        self._held_back = 0
+
+    def __call__(self, text: str, *args: object) -> None:
+        """Log the line, or count it."""
+        now = time.monotonic()
+        if now < self._next:
+            self._held_back += 1
+            return
+        held_back, self._held_back, self._next = self._held_back, 0, now + self._seconds
+        self._logger.log(self._level, "%s (%d more like it)", text % args, held_back)
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    return f"{seconds}.{int(record.msecs):03d}Z"

@@ -1,0 +1,16 @@
+"""The names Brubeck's users import from here; the code is in the files named for it."""
+
+import brubeck.cooperative  # noqa: F401, I001  # first: nothing may keep an unpatched module
+
+from brubeck.application import Brubeck
+from brubeck.handlers import JSONMessageHandler, MessageHandler, WebMessageHandler, render
+from brubeck.response import http_response
+
+__all__ = [
+    "Brubeck",
+    "JSONMessageHandler",
+    "MessageHandler",
+    "WebMessageHandler",
+    "http_response",
+    "render",
+]

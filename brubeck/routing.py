@@ -1,0 +1,62 @@
+"""Which handler answers which path. No I/O.
+
+Patterns are tried in order of registration, and the first that matches wins. Web handlers
+and service handlers stand in one table, but a message reaches only those of its transport:
+nothing a browser sends can run a service handler, and no service reply a web handler.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Target = Callable[..., Any]
+
+
+class Route(NamedTuple):
+    """A handler class or function, and the arguments the url holds for it."""
+
+    target: Target
+    args: tuple[str, ...]
+    kwargs: dict[str, str]
+
+
+class Router:
+    """The routing table."""
+
+    def __init__(self) -> None:
+        self._rules: list[tuple[re.Pattern[str], str, Target]] = []
+
+    def add(self, pattern: str, target: Target) -> None:
+        """Append a rule.
+
+        Raises:
+            ValueError: if the pattern is no regular expression, or the target not callable.
+        """
+        if not callable(target):
+            raise ValueError(f"route {pattern!r}: {target!r} is neither a class nor a function")
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"route {pattern!r}: {error}") from error
+        self._rules.append((compiled, getattr(target, "transport", "http"), target))
+
+    def route(self, transport: str, path: str) -> Route | None:
+        """The first rule of this transport that matches, or None."""
+        for pattern, rule_transport, target in self._rules:
+            if rule_transport != transport:
+                continue
+            if match := pattern.match(path):
+                return Route(target, *_url_arguments(match))
+        return None
+
+
+def _url_arguments(match: re.Match[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Named groups if the pattern has any, positional ones otherwise.
+
+    A group that took no part is left out, so that the handler's own default counts.
+    """
+    if match.re.groupindex:
+        return (), {name: value for name, value in match.groupdict().items() if value is not None}
+    if match.re.groups:
+        return tuple(value for value in match.groups() if value is not None), {}
+    return (), {}

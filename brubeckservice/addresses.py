@@ -1,0 +1,51 @@
+"""What a service's address means: the endpoints of its replicas.
+
+DNS is the only discovery. ZeroMQ would connect to the first address of a name only, and
+resolve it in the thread that serves all sockets; so names are resolved here, all addresses
+of them, and ZeroMQ gets numbers.
+"""
+
+import socket
+from typing import NamedTuple
+
+
+class Address(NamedTuple):
+    """`tcp` with a host and a port, or `ipc` with a path as its host and port 0."""
+
+    transport: str
+    host: str
+    port: int
+
+    @property
+    def endpoint(self) -> str:
+        """The address as ZeroMQ writes it."""
+        return f"tcp://{self.host}:{self.port}" if self.transport == "tcp" else f"ipc://{self.host}"
+
+
+def parse_address(addr: str) -> Address:
+    """Read `tcp://host:port`, with or without a `/name` behind it, or `ipc://path`.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    transport, separator, rest = addr.partition("://")
+    if separator and transport == "ipc" and rest:
+        return Address("ipc", rest, 0)
+    host, colon, port = rest.partition("/")[0].rpartition(":")
+    if transport == "tcp" and host and colon and port.isdecimal() and 0 < int(port) < 65536:
+        return Address("tcp", host, int(port))
+    raise ValueError(f"not a service address: {addr!r} (tcp://host:port or ipc://path)")
+
+
+def resolve(address: Address) -> set[str]:
+    """The endpoints of all replicas an address stands for; waits for the name service.
+
+    Raises:
+        OSError: if the name cannot be resolved.
+    """
+    if address.transport == "ipc":
+        return {address.endpoint}
+    found = socket.getaddrinfo(
+        address.host, address.port, family=socket.AF_INET, type=socket.SOCK_STREAM
+    )
+    return {address._replace(host=str(sockaddr[0])).endpoint for *_, sockaddr in found}

@@ -1,0 +1,198 @@
+"""What a handler uses to call a service: make a request, send it, wait for the answer or not."""
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from brubeck.request_ids import new_request_id
+from brubeckservice import protocol
+from brubeckservice.client_connection import ServiceClientConnection
+from brubeckservice.errors import ServiceError, ServiceRefused
+from brubeckservice.protocol import ServiceRequest, ServiceResponse
+from brubeckservice.registry import Addr, Services
+
+logger = logging.getLogger(__name__)
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class ServiceClientMixin:
+    """Calls to services, for handlers and for whatever else has an `application`.
+
+    With an `application` (a Brubeck), connections are kept there and shared. Without one, each
+    call makes its own, and no handler is told of the response.
+    """
+
+    service_timeout: float = 30.0
+    """Seconds a call may take where it is not told otherwise."""
+
+    def register_service(self, addr: Addr, passphrase: str) -> None:
+        """Make a service known to the application; nothing happens if it is known already.
+
+        `addr` is `tcp://host:port` or `ipc://path`, or a sequence of such; a host name stands
+        for all its addresses.
+
+        Raises:
+            ValueError: if an address is none.
+        """
+        self._services.register(addr, passphrase)
+
+    def unregister_service(self, addr: Addr) -> None:
+        """Forget a service; calls in hand there are lost."""
+        self._services.unregister(addr)
+
+    def check_service(self, addr: Addr) -> None:
+        """Return if a replica of the service would take a call now.
+
+        Raises:
+            ServiceError: what a call would meet.
+            LookupError: if the service is not registered.
+        """
+        connection = self._services.open(addr)
+        try:
+            connection.check()
+        finally:
+            self._services.done_with(connection)
+
+    def create_service_request(
+        self,
+        path: str,
+        method: str | Mapping[str, Any] = "request",
+        arguments: Mapping[str, Any] | None = None,
+        headers: Mapping[str, Any] | None = None,
+    ) -> ServiceRequest:
+        """A request for a service.
+
+        Also understood: `create_service_request(path, headers, body)`, where the method is
+        what the headers say for METHOD, and `request` where they say nothing.
+
+        Raises:
+            ValueError: if a service has no such method.
+        """
+        if not isinstance(method, str):
+            headers = method
+            method = headers.get("METHOD", "request")
+        if method not in protocol.METHODS:
+            raise ValueError(f"no method of services: {method!r}")
+        origin = getattr(self, "message", None)
+        return ServiceRequest(
+            id=0,
+            budget=0,
+            path=path,
+            method=method,
+            headers=dict(headers or {}),
+            body=dict(arguments or {}),
+            request_id=getattr(origin, "request_id", "") or new_request_id(),
+            traceparent=_traceparent(origin),
+        )
+
+    def send_service_request(
+        self,
+        addr: Addr,
+        request: ServiceRequest,
+        timeout: float | None = None,
+        idempotent: bool = False,
+    ) -> tuple[ServiceResponse, Any]:
+        """Call a service and wait; other greenlets go on meanwhile.
+
+        Returns the response, and what the application's handler for it returned: None where
+        it has none. `idempotent`: the call may be sent again when it was lost.
+
+        Raises:
+            ServiceError: one of its kinds, if there is no response within `timeout` seconds.
+            TypeError: if the payload has no JSON form.
+            ValueError: if the request is too long.
+            LookupError: if the service is not registered.
+        """
+        connection = self._services.open(addr)
+        try:
+            response = connection.call(request, timeout or self.service_timeout, idempotent)
+        finally:
+            self._services.done_with(connection)
+        return response, _handle(self, response)
+
+    def send_service_request_nowait(
+        self,
+        addr: Addr,
+        request: ServiceRequest,
+        timeout: float | None = None,
+        idempotent: bool = False,
+    ) -> None:
+        """Call a service and go on at once.
+
+        The application's handler for the response runs once: with the response, or with one
+        made here, of status 502, 503 or 504, if there is none.
+
+        Raises: as `send_service_request`, but no ServiceError.
+        """
+        protocol.encode(request)  # what cannot be sent fails here, not where nobody sees it
+        connection = self._services.open(addr)
+        if connection.background.full():
+            self._services.done_with(connection)
+            _handle(self, _failed(request, ServiceRefused("too many calls are under way")))
+        else:
+            connection.background.spawn(
+                self._call_in_background,
+                connection,
+                request,
+                timeout or self.service_timeout,
+                idempotent,
+            )
+
+    def _call_in_background(
+        self,
+        connection: ServiceClientConnection,
+        request: ServiceRequest,
+        timeout: float,
+        idempotent: bool,
+    ) -> None:
+        try:
+            response = connection.call(request, timeout, idempotent)
+        except ServiceError as error:
+            logger.warning(
+                "%s %s: %s: %s",
+                request.method,
+                request.path,
+                type(error).__name__,
+                error,
+                extra={"request_id": request.request_id},
+            )
+            response = _failed(request, error)
+        finally:
+            self._services.done_with(connection)
+        _handle(self, response)
+
+    @property
+    def _services(self) -> Services:
+        services: Services | None = self.__dict__.get("_service_registry")
+        if services is None:
+            application = getattr(self, "application", None)
+            services = Services(None if application is None else application._resources)
+            self.__dict__["_service_registry"] = services
+        return services
+
+
+def _handle(caller: object, response: ServiceResponse) -> Any:
+    """What the application's handler for a response returns; None where it has none."""
+    application = getattr(caller, "application", None)
+    return None if application is None else application.handle(response)
+
+
+def _failed(request: ServiceRequest, error: ServiceError) -> ServiceResponse:
+    """The response to a call without one, for a handler whose caller does not wait."""
+    return ServiceResponse(
+        id=0,
+        status_code=error.status_code,
+        status_msg=str(error),
+        path=request.path,
+        request_id=request.request_id,
+    )
+
+
+def _traceparent(origin: Any) -> str:
+    """The trace (W3C Trace Context) that the message being handled belongs to, if any."""
+    value = getattr(origin, "traceparent", "") or getattr(origin, "headers", {}).get(
+        "traceparent", ""
+    )
+    return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else ""

@@ -1,0 +1,65 @@
+"""Handlers for messages between instances: requests at a service, responses at its caller."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+import gevent
+
+from brubeck.errors import status_of
+from brubeck.handlers import MessageHandler
+from brubeckservice import protocol
+from brubeckservice.protocol import ServiceRequest, ServiceResponse
+
+
+class ServiceMessageHandler(MessageHandler):
+    """Answers a ServiceRequest, or is told a ServiceResponse.
+
+    For a response, `status_code` and `status_msg` are the response's.
+    """
+
+    transport = "service"
+    METHODS = protocol.METHODS
+
+    cpu_bound: ClassVar[bool] = False
+    """Run the method in a native thread, so that heavy work leaves the event loop free."""
+
+    message: ServiceRequest | ServiceResponse
+
+    def __init__(self, application: Any, message: ServiceRequest | ServiceResponse) -> None:
+        super().__init__(application, message)
+        if isinstance(message, ServiceResponse):
+            self.set_status(message.status_code, message.status_msg)
+
+    def render(self, status_code: int | None = None, **_kwargs: Any) -> ServiceResponse:
+        """The response: the payload and the status, about the request's path.
+
+        Its method is what `headers` say for METHOD, and `response` where they say nothing.
+        """
+        if status_code is not None:
+            self.set_status(status_code)
+        return ServiceResponse(
+            id=self.message.id,
+            status_code=self.status_code,
+            status_msg=self.status_msg,
+            path=self.message.path,
+            method=self.headers.get("METHOD", "response"),
+            headers=self.headers,
+            body=self._payload,
+            request_id=self.message.request_id,
+        )
+
+    def error(self, err: BaseException) -> ServiceResponse:
+        """The answer to an exception: its status, and the id under which the log has it."""
+        self.clear_payload()
+        self.set_status(status_of(err))
+        self.add_to_payload("error_id", self.message.request_id)
+        return self.render()
+
+    def _method(self) -> Callable[..., Any]:
+        method = super()._method()
+        return partial(_in_thread, method) if self.cpu_bound else method
+
+
+def _in_thread(method: Callable[..., Any], *args: str, **kwargs: str) -> Any:
+    return gevent.get_hub().threadpool.apply(method, args, kwargs)

@@ -1,0 +1,65 @@
+"""What is to be said to one peer: one frame per turn of the event loop.
+
+ZeroMQ, CURVE and Python ask their price per frame, so messages that come up in the same turn
+travel together. A single message waits for nothing: the frame leaves in this very turn.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import gevent
+
+from brubeckservice import protocol
+
+MAX_WAITING_BYTES = 16 * 1024 * 1024
+"""What may wait for a slow peer; past that, `append` refuses."""
+
+_RETRY_SECONDS = 0.01
+
+
+class Outbox:
+    """Collects encoded messages and hands frames to `send`, which says whether it took them."""
+
+    def __init__(self, send: Callable[[bytes], bool]) -> None:
+        self._send = send
+        self._messages: deque[bytes] = deque()
+        self._bytes = 0
+        self._scheduled = False
+
+    def append(self, message: bytes) -> bool:
+        """Say a message; False, and nothing said, if too much is waiting already."""
+        if self._bytes + len(message) > MAX_WAITING_BYTES:
+            return False
+        self._messages.append(message)
+        self._bytes += len(message)
+        if not self._scheduled:
+            self._scheduled = True
+            gevent.get_hub().loop.run_callback(self.flush)
+        return True
+
+    def flush(self) -> None:
+        """Send what is waiting, as far as the peer takes it."""
+        self._scheduled = False
+        while self._messages:
+            batch = self._next_batch()
+            if not self._send(protocol.join(batch)):
+                self._messages.extendleft(reversed(batch))
+                self._scheduled = True
+                gevent.spawn_later(_RETRY_SECONDS, self.flush)
+                return
+            self._bytes -= sum(map(len, batch))
+
+    def clear(self) -> None:
+        """Say nothing of what is waiting."""
+        self._messages.clear()
+        self._bytes = 0
+
+    def _next_batch(self) -> list[bytes]:
+        batch: list[bytes] = []
+        size = 0
+        while self._messages and size < protocol.MAX_BATCH_BYTES:
+            size += len(self._messages[0])
+            if batch and size > protocol.MAX_FRAME_BYTES - len(batch) - 2:
+                break
+            batch.append(self._messages.popleft())
+        return batch

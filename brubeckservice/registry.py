@@ -1,0 +1,64 @@
+"""Which services an application calls: one connection for each, shared by all its handlers.
+
+They live in `application._resources`. What has no application has no place to keep one:
+its connections last one call.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from brubeckservice.client_connection import ServiceClientConnection
+
+Addr = str | Sequence[str]
+
+
+class Services:
+    """The services that one caller has registered.
+
+    Args:
+        resources: where connections are kept, or None if each is for one call.
+    """
+
+    def __init__(self, resources: dict[Any, Any] | None) -> None:
+        self._resources = resources
+        self._passphrases: dict[Any, str] = {}
+
+    def register(self, addr: Addr, passphrase: str) -> None:
+        """Make a service known; nothing happens if it is known already.
+
+        Raises:
+            ValueError: if the address is none.
+        """
+        if self._resources is None:
+            self._passphrases.setdefault(_key(addr), passphrase)
+        elif _key(addr) not in self._resources:
+            self._resources[_key(addr)] = ServiceClientConnection(addr, passphrase)
+
+    def unregister(self, addr: Addr) -> None:
+        """Forget a service; calls in hand there are lost. Nothing happens if it is not known."""
+        self._passphrases.pop(_key(addr), None)
+        if self._resources is not None and (connection := self._resources.pop(_key(addr), None)):
+            connection.close()
+
+    def open(self, addr: Addr) -> ServiceClientConnection:
+        """The connection to a registered service; `done_with` follows.
+
+        Raises:
+            LookupError: if it is not registered.
+        """
+        if self._resources is not None and (kept := self._resources.get(_key(addr))):
+            connection: ServiceClientConnection = kept
+            return connection
+        passphrase = self._passphrases.get(_key(addr))
+        if passphrase is None:
+            raise LookupError(f"{addr} is not registered: call register_service first")
+        return ServiceClientConnection(addr, passphrase)
+
+    def done_with(self, connection: ServiceClientConnection) -> None:
+        """Close a connection that is kept nowhere."""
+        if self._resources is None:
+            connection.close()
+
+
+def _key(addr: Addr) -> tuple[str, ...]:
+    return (addr,) if isinstance(addr, str) else tuple(addr)

@@ -1,0 +1,221 @@
+"""A service's end: where other instances' requests come from.
+
+One ROUTER listens; each caller's connection is a session that begins with HELLO. Requests
+run in a greenlet each, at most `max_in_flight` of them; one more, or one that comes while the
+service is stopping, is refused, which tells the caller that it was not executed. Replies wait
+in a queue for each caller, so that a slow one delays nobody.
+"""
+
+import brubeck.cooperative  # noqa: F401, I001  # first: nothing may keep an unpatched module
+
+import logging
+import secrets
+import socket
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import gevent
+import zmq
+
+from brubeck.connections import Connection
+from brubeck.environment import MIN_SECRET_CHARACTERS, PUBLISHED_SECRETS
+from brubeck.health import HEALTHY
+from brubeck.logs import Occasionally
+from brubeck.sockets import LoopSocket
+from brubeckservice import protocol
+from brubeckservice.addresses import parse_address
+from brubeckservice.handlers import ServiceMessageHandler
+from brubeckservice.keys import derive_keys
+from brubeckservice.outbox import Outbox
+from brubeckservice.protocol import (
+    FromService,
+    Goodbye,
+    Hello,
+    Ping,
+    Pong,
+    Refused,
+    ServiceRequest,
+    ServiceResponse,
+    Welcome,
+)
+from brubeckservice.zap import DOMAIN, Doorkeeper
+
+if TYPE_CHECKING:
+    from brubeck.application import Brubeck
+
+logger = logging.getLogger(__name__)
+
+MAX_IN_FLIGHT = 5000
+MAX_SESSIONS = 1000
+FORGET_AFTER = 30.0
+"""Seconds of silence after which a caller's session is forgotten; callers ping every second."""
+
+
+class _Caller:
+    """One caller's connection: its queue of replies, and what it was last heard to say."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+        self.heard = time.monotonic()
+        self.last_id = 0
+
+
+class ServiceConnection(Connection):
+    """Listens at `addr` (`tcp://host:port` or `ipc://path`) for callers with the passphrase.
+
+    Args:
+        max_in_flight: requests being executed at a time; more are refused.
+
+    Raises:
+        ValueError: if the address is none.
+    """
+
+    def __init__(self, addr: str, passphrase: str, *, max_in_flight: int = MAX_IN_FLIGHT) -> None:
+        super().__init__(max_in_flight)
+        self.addr = addr
+        self.instance = f"{socket.gethostname()}-{secrets.token_hex(3)}"
+        """Who answers: the host's name, and something new at every start."""
+        self.dropped = 0
+        """Messages that made no sense, or came from no session, and replies nobody took."""
+        self._endpoint = parse_address(addr).endpoint
+        self._passphrase = passphrase
+        self._callers: dict[bytes, _Caller] = {}
+        self._complain = Occasionally(logger, logging.WARNING)
+
+    def __repr__(self) -> str:
+        return f"<ServiceConnection {self.addr} {self.instance}>"
+
+    def health(self) -> str:
+        """`ok` unless the service is stopping."""
+        return "stopping" if self.stopping else HEALTHY
+
+    def close(self) -> None:
+        """Send what is waiting to be sent, and close the sockets."""
+        self._clock.close()
+        for caller in self._callers.values():
+            caller.outbox.flush()
+        self._router.close(linger=1000)
+        self._doorkeeper.close()
+        self._context.term()
+
+    def _open(self, application: "Brubeck") -> None:
+        if self._passphrase in PUBLISHED_SECRETS or len(self._passphrase) < MIN_SECRET_CHARACTERS:
+            logger.warning("the passphrase is short or published: good for a demonstration only")
+        keys = derive_keys(self._passphrase)
+        self._application = application
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._doorkeeper = Doorkeeper(self._context, keys.caller.public)
+        router = self._context.socket(zmq.ROUTER)
+        router.set(zmq.CURVE_SERVER, 1)
+        router.set(zmq.CURVE_SECRETKEY, keys.service.secret)
+        router.set(zmq.ZAP_DOMAIN, DOMAIN)
+        router.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        router.set(zmq.ROUTER_MANDATORY, 1)
+        router.set(zmq.MAXMSGSIZE, protocol.MAX_FRAME_BYTES)
+        router.set(zmq.HANDSHAKE_IVL, 3000)
+        router.set(zmq.BACKLOG, 1024)
+        router.bind(self._endpoint)
+        self._router = LoopSocket(router, self._on_frames)
+        self._clock = gevent.get_hub().loop.timer(FORGET_AFTER, FORGET_AFTER / 3)
+        self._clock.start(self._forget_silent_callers)
+        logger.info("%s listens at %s", self.instance, self.addr)
+
+    # Messages come, in the event loop
+
+    def _on_frames(self, frames: list[bytes]) -> None:
+        identity = frames[0]
+        messages, faults = (
+            protocol.read_from_caller(frames[1]) if len(frames) == 2 else ([], ["not one frame"])
+        )
+        for fault in faults:
+            self.dropped += 1
+            self._complain("a caller sent what makes no sense: %s", fault)
+        for message in messages:
+            caller = self._callers.get(identity)
+            if isinstance(message, Hello):
+                self._greet(identity, message)
+            elif caller is None:
+                self.dropped += 1
+                self._say(self._new_outbox(identity), Goodbye("no session: say hello first"))
+            elif isinstance(message, ServiceRequest):
+                self._start(caller, message)
+            elif isinstance(message, Ping):
+                self._pong(caller, message)
+
+    def _greet(self, identity: bytes, hello: Hello) -> None:
+        outbox = self._new_outbox(identity)
+        if protocol.VERSION not in hello.versions:
+            reason = f"no common version: this service speaks {protocol.VERSION}"
+            self._say(outbox, Goodbye(reason))
+        elif len(self._callers) >= MAX_SESSIONS:
+            self._say(outbox, Goodbye("too many sessions"))
+        else:
+            self._callers[identity] = _Caller(outbox)
+            self._say(outbox, Welcome(protocol.VERSION, self.instance, self._in_hand.limit))
+
+    def _pong(self, caller: _Caller, ping: Ping) -> None:
+        caller.heard = time.monotonic()
+        self._say(caller.outbox, Pong(ping.number, len(self._in_hand), self.stopping))
+
+    def _start(self, caller: _Caller, request: ServiceRequest) -> None:
+        if request.id <= caller.last_id:  # a caller's ids grow: this one was here before
+            self.dropped += 1
+            return
+        caller.last_id = request.id
+        if self.stopping or self._in_hand.full:
+            reason = "stopping" if self.stopping else "overloaded"
+            self._say(caller.outbox, Refused(request.id, reason))
+            return
+        handle, refuse = self._application.handle, self._application.refuse
+        self._in_hand.start(
+            request.budget / 1000,
+            work=partial(handle, request, ServiceMessageHandler),
+            answer=partial(self._answer, caller, request, time.monotonic()),
+            too_late=partial(refuse, request, 504, ServiceMessageHandler),
+        )
+
+    # Answers go
+
+    def _answer(
+        self, caller: _Caller, request: ServiceRequest, started: float, response: ServiceResponse
+    ) -> None:
+        extra = {"request_id": request.request_id}
+        try:
+            message = protocol.encode(response)
+        except (TypeError, ValueError) as error:
+            logger.error("%s: the response %s", request.path, error, extra=extra)
+            response = request.error_reply(500 if isinstance(error, TypeError) else 413)
+            message = protocol.encode(response)
+        logger.info(
+            "called %s %s %d in %.0f ms",
+            request.method,
+            request.path,
+            response.status_code,
+            (time.monotonic() - started) * 1000,
+            extra=extra,
+        )
+        if not caller.outbox.append(message):
+            self.dropped += 1
+            self._complain("a caller does not read its answers; one was dropped")
+
+    def _say(self, outbox: Outbox, message: FromService) -> None:
+        if not outbox.append(protocol.encode(message)):
+            self.dropped += 1
+
+    def _new_outbox(self, identity: bytes) -> Outbox:
+        return Outbox(partial(self._send_frame, identity))
+
+    def _send_frame(self, identity: bytes, frame: bytes) -> bool:
+        try:
+            return self._router.closed or self._router.send([identity, frame])
+        except zmq.ZMQError:  # the caller has gone, and everything meant for it goes with it
+            self._callers.pop(identity, None)
+            self.dropped += 1
+            return True
+
+    def _forget_silent_callers(self) -> None:
+        silent = time.monotonic() - FORGET_AFTER
+        for identity, caller in list(self._callers.items()):
+            if caller.heard < silent:
+                del self._callers[identity]

@@ -1,0 +1,197 @@
+"""One connection to one replica of a service, from the caller's end: one DEALER, one session.
+
+It begins with HELLO and WELCOME and lives as long as the connection. libzmq would reconnect
+by itself, and a new connection would look like the old one; so its reconnecting is off, the
+socket's monitor tells when the connection has gone, and then this session is over. Whoever
+owns it opens another.
+"""
+
+import itertools
+import logging
+import time
+from typing import Protocol
+
+import gevent
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from brubeck.logs import Occasionally
+from brubeck.sockets import LoopSocket
+from brubeckservice import protocol
+from brubeckservice.errors import (
+    ServiceAuthError,
+    ServiceError,
+    ServiceLost,
+    ServiceProtocolError,
+    ServiceUnavailable,
+)
+from brubeckservice.keys import Keys
+from brubeckservice.outbox import Outbox
+from brubeckservice.protocol import (
+    Goodbye,
+    Hello,
+    Ping,
+    Pong,
+    Refused,
+    ServiceResponse,
+    Welcome,
+)
+
+logger = logging.getLogger(__name__)
+
+PING_INTERVAL = 1.0
+BUSY_AFTER = 2.0
+"""Seconds without a word from the application after which a replica counts as busy."""
+WELCOME_TIMEOUT = 3.0
+"""Seconds from connecting to WELCOME."""
+
+_REFUSED_US = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+_GONE = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
+
+
+class SessionOwner(Protocol):
+    """Who opens sessions, and is told, in the event loop, what becomes of them."""
+
+    def session_changed(self, session: "Session") -> None:
+        """It was welcomed; or `busy` or `draining` changed."""
+
+    def session_answered(self, session: "Session", message: ServiceResponse | Refused) -> None:
+        """An answer to a call has come."""
+
+    def session_over(self, session: "Session", error: ServiceError) -> None:
+        """The session has ended, and why."""
+
+
+class Session:
+    """`ready` from WELCOME on; `busy` and `draining` as last heard; `closed` in the end."""
+
+    def __init__(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        endpoint: str,
+        keys: Keys,
+        owner: SessionOwner,
+    ) -> None:
+        self.endpoint = endpoint
+        self.instance = ""
+        self.limit = 0
+        self.outstanding = 0
+        """Calls in hand there; kept by the owner."""
+        self.ready = False
+        self.busy = False
+        self.draining = False
+        self.closed = False
+        self._owner = owner
+        self._opened = self._heard = time.monotonic()
+        self._pings = itertools.count(1)
+        self._complain = Occasionally(logger, logging.WARNING)
+        socket = _dealer(context, keys)
+        monitor = socket.get_monitor_socket(_REFUSED_US | _GONE)
+        self._monitor = LoopSocket(monitor, self._on_event)
+        self._raw_socket = socket
+        self._socket = LoopSocket(socket, self._on_frame)
+        self._outbox = Outbox(self._send_frame)
+        self._clock = gevent.get_hub().loop.timer(PING_INTERVAL, PING_INTERVAL)
+        self._clock.start(self._on_clock)
+        socket.connect(endpoint)
+        self.send(protocol.encode(Hello([protocol.VERSION])))
+
+    def __repr__(self) -> str:
+        return f"{self.instance or '?'} at {self.endpoint}"
+
+    def send(self, message: bytes) -> bool:
+        """Say an encoded message; False if the replica does not read what it has been told."""
+        return not self.closed and self._outbox.append(message)
+
+    def close(self) -> None:
+        """End the session without telling the owner."""
+        if not self.closed:
+            self.closed = True
+            self.ready = False
+            self._clock.close()
+            self._outbox.clear()
+            self._raw_socket.disable_monitor()
+            self._monitor.close()
+            self._socket.close()
+
+    def _end(self, error: ServiceError) -> None:
+        if not self.closed:
+            self.close()
+            self._owner.session_over(self, error)
+
+    def _send_frame(self, frame: bytes) -> bool:
+        return not self.closed and self._socket.send([frame])
+
+    def _on_event(self, frames: list[bytes]) -> None:
+        event = parse_monitor_message(frames)["event"]
+        if event & _REFUSED_US:
+            self._end(
+                ServiceAuthError(f"{self.endpoint} refused the handshake: another passphrase?")
+            )
+        elif self.ready:
+            self._end(ServiceLost(f"the connection to {self.endpoint} was lost"))
+        else:
+            self._end(ServiceUnavailable(f"nobody answers at {self.endpoint}"))
+
+    def _on_clock(self) -> None:
+        now = time.monotonic()
+        if not self.ready:
+            if now - self._opened > WELCOME_TIMEOUT:
+                self._end(ServiceUnavailable(f"no welcome from {self.endpoint}"))
+            return
+        self.send(protocol.encode(Ping(next(self._pings))))
+        self._set(busy=now - self._heard > BUSY_AFTER, draining=self.draining)
+
+    def _set(self, *, busy: bool, draining: bool) -> None:
+        if (busy, draining) != (self.busy, self.draining):
+            self.busy, self.draining = busy, draining
+            self._owner.session_changed(self)
+
+    def _on_frame(self, frames: list[bytes]) -> None:
+        messages, faults = protocol.read_from_service(b"".join(frames))
+        for fault in faults:
+            self._complain("%s sent what makes no sense: %s", self.endpoint, fault)
+        self._heard = time.monotonic()
+        for message in messages:
+            if self.closed:
+                return
+            match message:
+                case ServiceResponse() | Refused():
+                    self._owner.session_answered(self, message)
+                case Pong():
+                    self._set(busy=False, draining=message.draining)
+                case Welcome():
+                    self._on_welcome(message)
+                case Goodbye():
+                    self._end(ServiceProtocolError(f"{self.endpoint} said: {message.reason}"))
+
+    def _on_welcome(self, welcome: Welcome) -> None:
+        if welcome.version != protocol.VERSION:
+            self._end(
+                ServiceProtocolError(f"{self.endpoint} wants protocol version {welcome.version}")
+            )
+            return
+        self.instance = welcome.instance
+        self.limit = welcome.limit
+        self.ready = True
+        logger.info("connected to %s", self)
+        self._owner.session_changed(self)
+
+
+def _dealer(context: "zmq.Context[zmq.Socket[bytes]]", keys: Keys) -> "zmq.Socket[bytes]":
+    socket = context.socket(zmq.DEALER)
+    socket.set(zmq.CURVE_SERVERKEY, keys.service.public)
+    socket.set(zmq.CURVE_PUBLICKEY, keys.caller.public)
+    socket.set(zmq.CURVE_SECRETKEY, keys.caller.secret)
+    socket.set(zmq.RECONNECT_IVL, -1)
+    socket.set(zmq.CONNECT_TIMEOUT, 1000)
+    socket.set(zmq.HANDSHAKE_IVL, 3000)
+    socket.set(zmq.HEARTBEAT_IVL, 1000)
+    socket.set(zmq.HEARTBEAT_TIMEOUT, 3000)
+    socket.set(zmq.HEARTBEAT_TTL, 3000)
+    socket.set(zmq.LINGER, 0)
+    return socket

@@ -1,0 +1,38 @@
+"""The slow-echo service: brings back what it is given, after a while."""
+
+import socket
+from typing import Any
+
+from brubeck import environment
+from brubeck.request_handling import Brubeck
+from brubeckservice.base import ServiceConnection, ServiceMessageHandler, coro_sleep
+
+slow_seconds = environment.number("SLOW_SECONDS", 5.0)
+
+
+class SlowEcho(ServiceMessageHandler):
+    """Takes too long, and then returns RETURN_DATA and who had it."""
+
+    def request(self) -> Any:
+        coro_sleep(slow_seconds)
+        self.set_status(200, "Took a while, but I am back.")
+        self.add_to_payload("RETURN_DATA", self.message.get_argument("RETURN_DATA", "NO DATA"))
+        self.add_to_payload("SERVED_BY", socket.gethostname())
+        self.headers = {"METHOD": "response"}
+        return self.render()
+
+
+app = Brubeck(
+    msg_conn=ServiceConnection(
+        environment.address("SERVICE_BIND_ADDR"),
+        environment.secret("SERVICE_PASSPHRASE_FILE"),
+        max_in_flight=environment.integer("SERVICE_MAX_IN_FLIGHT", 5000),
+    ),
+    handler_tuples=[(r"^/service/slow$", SlowEcho)],
+    log_level=environment.choice("LOG_LEVEL", "INFO", environment.LOG_LEVELS),
+    log_format=environment.choice("LOG_FORMAT", "text", environment.LOG_FORMATS),
+    health_port=9001,
+)
+
+if __name__ == "__main__":
+    app.run()

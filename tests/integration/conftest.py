@@ -1,0 +1,40 @@
+"""Real programs for integration tests. The fixtures end what was started and fail on leaks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.programs import Program, python_program
+from tests.integration.real_mongrel2 import Mongrel2, need_mongrel2
+
+
+@pytest.fixture
+def start_mongrel2(tmp_path: Path) -> Iterator[Callable[..., Mongrel2]]:
+    """Starts a `Mongrel2` with the options given."""
+    need_mongrel2()
+    with ExitStack() as started:
+
+        def start(**options: Any) -> Mongrel2:
+            return started.enter_context(Mongrel2(tmp_path / "mongrel2", **options))
+
+        yield start
+
+
+@pytest.fixture
+def mongrel2(start_mongrel2: Callable[..., Mongrel2]) -> Mongrel2:
+    """A Mongrel2 as the deployment has it: tnetstring headers, a fresh ident at every start."""
+    return start_mongrel2()
+
+
+@pytest.fixture
+def start_python(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Starts a Python program: `start_python(path, NAME=value, …)` with environment variables."""
+    with ExitStack() as started:
+
+        def start(path: Path, **environment: str) -> Program:
+            return started.enter_context(python_program(path, tmp_path, **environment))
+
+        yield start
