@@ -21,7 +21,7 @@ class _Job:
     work: Callable[[], Any]
     answer: Callable[[Any], None]
     too_late: Callable[[], Any]
-    greenlet: gevent.Greenlet[..., None] | None = None
+    greenlet: "gevent.Greenlet[..., None] | None" = None
 
 
 class InHand:

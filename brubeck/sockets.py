@@ -50,6 +50,11 @@ class LoopSocket:
             self._look_again()
         return True
 
+    def read_all(self) -> None:
+        """Read now, in the event loop, all that has come."""
+        while self._read_one():
+            pass
+
     def close(self, linger: int = 0) -> None:
         """Close the socket; ZeroMQ goes on sending what it holds for `linger` milliseconds."""
         if not self.closed:
@@ -64,14 +69,19 @@ class LoopSocket:
 
     def _turn(self) -> None:
         for _ in range(_BATCH):
-            if self.closed:
+            if not self._read_one():
                 return
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                self._on_message(frames)
-            except Exception:  # one bad message must not end the reading of the others
-                logger.exception("a message could not be handled")
         self._loop.run_callback(self._turn)
+
+    def _read_one(self) -> bool:
+        if self.closed:
+            return False
+        try:
+            frames = self._socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        try:
+            self._on_message(frames)
+        except Exception:  # one bad message must not end the reading of the others
+            logger.exception("a message could not be handled")
+        return True

@@ -1,0 +1,251 @@
+"""HTTP through the real Mongrel2: always one answer, to the right browser."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.http import ask, connection
+from tests.integration.programs import Program, python_program
+from tests.integration.real_mongrel2 import Mongrel2, need_mongrel2
+
+WEB_APP = Path(__file__).parent / "web_app.py"
+
+StartMongrel2 = Callable[..., Mongrel2]
+StartPython = Callable[..., Program]
+
+
+def start_app(start_python: StartPython, mongrel2: Mongrel2, **settings: str) -> Program:
+    addresses = {"PULL_ADDR": mongrel2.pull_addr, "PUB_ADDR": mongrel2.pub_addr}
+    program = start_python(WEB_APP, **addresses, **settings)
+    mongrel2.wait_for_application("/echo")
+    return program
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongrel2]:
+    """The application behind a Mongrel2; no request of it may take longer than 3 s."""
+    need_mongrel2()
+    folder = tmp_path_factory.mktemp("web")
+    with Mongrel2(folder / "mongrel2") as mongrel2:
+        addresses = {"PULL_ADDR": mongrel2.pull_addr, "PUB_ADDR": mongrel2.pub_addr}
+        with python_program(WEB_APP, folder, REQUEST_TIMEOUT="3", **addresses):
+            mongrel2.wait_for_application("/echo")
+            yield mongrel2
+
+
+@contextmanager
+def raw_connection(mongrel2: Mongrel2, data: bytes) -> Iterator[socket.socket]:
+    """A connection on which `data` was sent as it is."""
+    with socket.create_connection(("127.0.0.1", mongrel2.port), timeout=10) as browser:
+        browser.sendall(data)
+        yield browser
+
+
+def everything_from(browser: socket.socket) -> bytes:
+    """What comes until the other side closes."""
+    received = b""
+    while part := browser.recv(65536):
+        received += part
+    return received
+
+
+def request(path: str, *, version: str = "1.1", headers: str = "") -> bytes:
+    return f"GET {path} HTTP/{version}\r\nHost: here\r\n{headers}\r\n".encode("latin-1")
+
+
+# Always an answer
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("/echo", "GET", 200),
+        ("/echo", "OPTIONS", 200),
+        ("/nowhere", "GET", 404),
+        ("/echo", "DELETE", 405),
+        ("/echo", "BREW", 405),
+        ("/echo", "JSON", 405),
+        ("/raises", "GET", 500),
+        ("/nothing", "GET", 500),
+        ("/echo?" + "&".join(f"a{n}=" for n in range(1001)), "GET", 400),
+        ("/echo?seconds=20", "GET", 504),
+    ],
+)
+def test_every_request_has_an_answer_with_a_status_of_its_own(
+    web: Mongrel2, path: str, method: str, status: int
+) -> None:
+    assert web.ask(path, method).status == status
+    assert web.ask("/echo?say=still+here").text == "still here"
+
+
+def test_a_wrong_method_is_told_the_right_ones(web: Mongrel2) -> None:
+    assert web.ask("/echo", "POST").headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_the_arguments_of_a_url_reach_the_handler_and_a_missing_one_has_its_default(
+    web: Mongrel2,
+) -> None:
+    assert json.loads(web.ask("/json/dave/4").text) == {"name": "dave", "number": "4"}
+    assert json.loads(web.ask("/json/dave").text) == {"name": "dave", "number": "none"}
+
+
+def test_header_bytes_that_are_no_text_are_no_problem(web: Mongrel2) -> None:
+    odd = "X-Odd: a\tb \xff\xfe\r\nConnection: close\r\n"
+    with raw_connection(web, request("/echo?say=fine", headers=odd)) as browser:
+        assert everything_from(browser).endswith(b"\r\n\r\nfine")
+
+
+@pytest.mark.parametrize("where", ["header", "status"])
+def test_a_line_break_never_reaches_the_header(web: Mongrel2, where: str) -> None:
+    answer = web.ask(f"/injects?where={where}&value=a%0d%0aSet-Cookie:%20x=1")
+
+    assert answer.status == 500
+    assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("name", ["x-mongrel2-upload-start", "X-Mongrel2-Upload-Done"])
+def test_a_forged_upload_is_refused(web: Mongrel2, name: str) -> None:
+    assert ask(web.port, "/echo", headers={name: "/etc/passwd"}).status == 400
+
+
+def test_a_browser_cannot_pretend_to_be_mongrel2_saying_that_it_left(web: Mongrel2) -> None:
+    with connection(web.port) as browser:
+        browser.request("JSON", "/echo", body='{"type":"disconnect"}')
+        assert browser.getresponse().status == 405
+
+
+# Connections
+
+
+def test_head_has_the_length_of_the_body_but_no_body(web: Mongrel2) -> None:
+    with connection(web.port) as browser:
+        browser.request("HEAD", "/echo?say=hello")
+        response = browser.getresponse()
+        assert (response.status, response.headers["Content-Length"]) == (200, "5")
+        assert response.read() == b""
+
+        browser.request("GET", "/echo?say=next")
+        assert browser.getresponse().read() == b"next"
+
+
+@pytest.mark.parametrize(
+    ("version", "headers"),
+    [("1.0", ""), ("1.1", "Connection: close\r\n"), ("1.1", "Connection: Keep-Alive, Close\r\n")],
+)
+def test_a_connection_that_shall_end_ends_with_the_answer(
+    web: Mongrel2, version: str, headers: str
+) -> None:
+    with raw_connection(web, request("/echo?say=bye", version=version, headers=headers)) as browser:
+        answer = everything_from(browser)
+
+    assert b"\r\nConnection: close\r\n" in answer
+    assert answer.endswith(b"\r\n\r\nbye")
+
+
+def test_a_thousand_requests_can_share_a_connection(web: Mongrel2) -> None:
+    with connection(web.port) as browser:
+        for number in range(1000):
+            browser.request("GET", f"/echo?say={number}")
+            assert browser.getresponse().read() == str(number).encode()
+
+
+def test_pipelined_requests_are_answered_in_their_order(web: Mongrel2) -> None:
+    slow = request("/echo?say=first&seconds=0.5")
+    quick = request("/echo?say=second", headers="Connection: close\r\n")
+    with raw_connection(web, slow + quick) as browser:
+        answers = everything_from(browser)
+
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert answers.index(b"\r\n\r\nfirst") < answers.index(b"\r\n\r\nsecond")
+
+
+def test_a_slow_request_holds_up_nobody_else(web: Mongrel2) -> None:
+    with ThreadPoolExecutor() as browsers:
+        slow = browsers.submit(web.ask, "/echo?say=slow&seconds=2")
+        assert web.ask("/echo?say=quick").seconds < 1.5
+        assert slow.result().text == "slow"
+
+
+# Leases
+
+
+def test_a_slow_answer_outlives_the_time_mongrel2_keeps_silent_connections(
+    start_mongrel2: StartMongrel2, start_python: StartPython
+) -> None:
+    mongrel2 = start_mongrel2(min_ping=2)
+    start_app(start_python, mongrel2)
+
+    assert mongrel2.ask("/echo?say=patience&seconds=7").text == "patience"
+
+
+def test_the_browsers_of_an_application_that_died_are_told_within_seconds(
+    start_mongrel2: StartMongrel2, start_python: StartPython
+) -> None:
+    mongrel2 = start_mongrel2(min_ping=3)
+    app = start_app(start_python, mongrel2)
+    with ThreadPoolExecutor() as browsers:
+        waiting = browsers.submit(mongrel2.ask, "/echo?seconds=25")
+        app.wait_until_it_says("GET /echo")
+        time.sleep(0.5)
+        killed = time.monotonic()
+        app.kill()
+
+        assert waiting.result().status == 0
+        assert time.monotonic() - killed < 7
+
+
+# Restarts of Mongrel2
+
+
+@pytest.mark.parametrize("ident", ["fresh", "fixed"])
+def test_after_a_restart_no_browser_gets_the_answer_of_an_earlier_one(
+    start_mongrel2: StartMongrel2, start_python: StartPython, ident: str
+) -> None:
+    mongrel2 = start_mongrel2(ident=ident)
+    app = start_app(start_python, mongrel2)
+    for _ in range(3):
+        with ThreadPoolExecutor() as browsers:
+            # Connections are counted from the start: these are asked for under the same numbers.
+            earlier = [
+                browsers.submit(mongrel2.ask, "/echo?say=secret&seconds=3") for _ in range(4)
+            ]
+            time.sleep(0.5)
+            mongrel2.restart()
+            later = [browsers.submit(mongrel2.ask, "/echo?say=mine&seconds=4") for _ in range(8)]
+
+            assert [answer.result().status for answer in earlier] == [0] * 4
+            assert [answer.result().text for answer in later] == ["mine"] * 8
+    assert app.said.count("to nobody") >= 4
+
+
+def test_the_first_request_after_a_restart_is_answered(
+    start_mongrel2: StartMongrel2, start_python: StartPython
+) -> None:
+    mongrel2 = start_mongrel2()
+    start_app(start_python, mongrel2)
+    for number in range(5):
+        if number % 2:
+            mongrel2.kill()
+        else:
+            mongrel2.stop()
+        mongrel2.start()
+
+        assert mongrel2.ask(f"/echo?say={number}", timeout=10).text == str(number)
+
+
+def test_an_application_that_is_told_to_stop_finishes_what_it_has_in_hand(
+    mongrel2: Mongrel2, start_python: StartPython
+) -> None:
+    app = start_app(start_python, mongrel2)
+    with ThreadPoolExecutor() as browsers:
+        waiting = browsers.submit(mongrel2.ask, "/echo?say=finished&seconds=2")
+        time.sleep(0.5)
+
+        assert app.stop() == 0
+        assert waiting.result().text == "finished"
