@@ -15,9 +15,10 @@ from jinja2 import Environment
 
 from brubeck import logs
 from brubeck.errors import NothingRendered, StatusError, status_of
-from brubeck.handlers import MessageHandler, WebMessageHandler
+from brubeck.handlers import MessageHandler
 from brubeck.health import serve_health
 from brubeck.routing import Route, Router, Target
+from brubeck.web_handlers import WebMessageHandler
 
 logger = logging.getLogger(__name__)
 
@@ -41,26 +42,37 @@ class Brubeck:
     Args:
         msg_conn: where messages come from, such as a `Mongrel2Connection`.
         handler_tuples: `(url pattern, handler class or function)`, first match wins.
+        pool: makes the pool of greenlets that handle messages, such as `gevent.pool.Pool`; when
+            it is full, messages are refused with 503.
         base_handler: the class whose error page answers where no route does.
+        no_handler: the class that answers where no route does, if that is another one.
         template_loader: returns the template environment, such as `load_jinja2_env(folder)`.
         log_level: a level of `logging`; used by `run`.
         log_format: `text` or `json` (one object a line); used by `run`.
-        cookie_secret: the secret that signs cookies.
+        login_url: where your handlers send who is not logged in; kept for them.
+        db_conn: your database connection; handlers find it as `self.db_conn`.
+        cookie_secret: the secret that signs cookies; kept for your handlers.
+        debug: show tracebacks in answers; for development only.
         request_timeout: seconds an HTTP request may take before it is answered with 504.
         drain_timeout: seconds that work in hand may take after SIGTERM.
         health_port: port on 127.0.0.1 for health checks (see `brubeck.health`); 0 for none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # in the order of the original's
         self,
         msg_conn: MessageConnection | None = None,
         handler_tuples: Sequence[tuple[str, Target]] = (),
-        *,
+        pool: Callable[[], Any] | None = None,
+        no_handler: type[MessageHandler] | None = None,
         base_handler: type[MessageHandler] = WebMessageHandler,
         template_loader: Callable[[], Environment] | None = None,
         log_level: int | str = logging.INFO,
-        log_format: str = "text",
+        login_url: str | None = None,
+        db_conn: Any = None,
         cookie_secret: str | None = None,
+        *,
+        debug: bool = False,
+        log_format: str = "text",
         request_timeout: float = 60.0,
         drain_timeout: float = 25.0,
         health_port: int = 0,
@@ -68,11 +80,16 @@ class Brubeck:
         if msg_conn is None:
             raise ValueError("msg_conn is missing: where should messages come from?")
         self.msg_conn = msg_conn
+        self.pool = pool() if pool else None
         self.base_handler = base_handler
+        self.no_handler = no_handler or base_handler
         self.template_env = template_loader() if template_loader else None
         self.log_level = log_level
         self.log_format = log_format
+        self.login_url = login_url
+        self.db_conn = db_conn
         self.cookie_secret = cookie_secret
+        self.debug = debug
         self.request_timeout = request_timeout
         self.drain_timeout = drain_timeout
         self.health_port = health_port
@@ -80,6 +97,25 @@ class Brubeck:
         self._router = Router()
         for pattern, target in handler_tuples:
             self.add_route_rule(pattern, target)
+
+    def add_route(
+        self, url_pattern: str, method: str | Sequence[str] | None = None
+    ) -> Callable[[Target], Target]:
+        """Decorate a function that answers the paths that match; see `add_route_rule`.
+
+        The function gets the application, the message and the arguments of the url, and returns
+        what `render` returned. `method`: the methods it answers, such as `"GET"`; all if None.
+
+        Raises:
+            ValueError: if the pattern is no regular expression.
+        """
+
+        def decorate(function: Target) -> Target:
+            checked = function if method is None else _only_for(method, function)
+            self.add_route_rule(url_pattern, checked)
+            return function
+
+        return decorate
 
     def add_route_rule(self, pattern: str, target: Target) -> None:
         """Route paths that match `pattern` to a handler class or function.
@@ -114,7 +150,9 @@ class Brubeck:
             if route is None:
                 if base_handler is None:
                     return None
-                return _checked(message, base_handler(self, message).render_error(404))
+                web = message.transport == "http"
+                handler = (self.no_handler if web else base_handler)(self, message)
+                return _checked(message, handler.render_error(404))
             if not isinstance(route.target, type):
                 return _checked(message, route.target(self, message, *route.args, **route.kwargs))
             handler = route.target(self, message)
@@ -170,6 +208,22 @@ class Brubeck:
         except Exception:
             logger.exception("the error page failed", extra={"request_id": message.request_id})
         return message.error_reply(status_of(error))
+
+
+def _only_for(method: str | Sequence[str], function: Target) -> Target:
+    """The function, for some methods; others are answered with 405."""
+    methods = {name.upper() for name in ([method] if isinstance(method, str) else method)}
+    if "GET" in methods:
+        methods.add("HEAD")
+
+    def checked(application: Brubeck, message: Any, *args: str, **kwargs: str) -> Any:
+        if message.method in methods:
+            return function(application, message, *args, **kwargs)
+        refusal = application.base_handler(application, message)
+        refusal.headers["Allow"] = ", ".join(sorted(methods))
+        return refusal.render_error(405)
+
+    return checked
 
 
 def _checked(message: Any, rendered: Any) -> Any:

@@ -7,7 +7,6 @@ name, `on_finish`. A method returns what `render` returned; exceptions pass thro
 
 from __future__ import annotations
 
-import html
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -43,6 +42,7 @@ class MessageHandler:
     def __init__(self, application: Brubeck, message: Any) -> None:
         self.application = application
         self.message = message
+        self.db_conn = application.db_conn
         self.headers: dict[str, Any] = {}
         self._payload: dict[str, Any] = {}
         self.timestamp = self.current_time
@@ -68,7 +68,7 @@ class MessageHandler:
 
     def _method(self) -> Callable[..., Any]:
         name = self.message.method.lower()
-        if name == "head" and not hasattr(self, "head"):
+        if name == "head" and name in self.METHODS and not hasattr(self, "head"):
             name = "get"  # the connection leaves the body out
         method = getattr(self, name, None) if name in self.METHODS else None
         return method or self.unsupported
@@ -77,7 +77,7 @@ class MessageHandler:
     def supported_methods(self) -> list[str]:
         """The names of the methods this handler has, in upper case."""
         names = {name for name in self.METHODS if hasattr(self, name)}
-        if "get" in names:
+        if "get" in names and "head" in self.METHODS:
             names.add("head")
         return sorted(name.upper() for name in names)
 
@@ -146,97 +146,8 @@ class MessageHandler:
         }
 
     def _json_response(self, value: Any) -> Response:
-        headers = {"Content-Type": "application/json"} | self.headers
+        headers = self._all_headers("application/json")
         return Response(self.status_code, self.status_msg, headers, msgspec.json.encode(value))
 
-
-class WebMessageHandler(MessageHandler):
-    """Answers a browser with a body and headers."""
-
-    _DEFAULT_STATUS = 500
-    _SUCCESS_CODE = 200
-    _UPDATED_CODE = 200
-    _CREATED_CODE = 201
-    _MULTI_CODE = 207
-    _FAILED_CODE = 400
-    _AUTH_FAILURE = 401
-    _FORBIDDEN = 403
-    _NOT_FOUND = 404
-    _NOT_ALLOWED = 405
-    _SERVER_ERROR = 500
-
-    body: str | bytes = ""
-
-    def set_body(
-        self,
-        body: str | bytes,
-        headers: Mapping[str, HeaderValue] | None = None,
-        status_code: int = _SUCCESS_CODE,
-    ) -> None:
-        """Set the body, the status and, where given, headers of the answer."""
-        self.body = body
-        self.headers.update(headers or {})
-        self.set_status(status_code)
-
-    def get_argument(self, name: str, default: str | None = None, strip: bool = True) -> str | None:
-        """The last value of an argument of the request, or `default`."""
-        value: str | None = self.message.get_argument(name, default, strip)
-        return value
-
-    def get_arguments(self, name: str, strip: bool = True) -> list[str]:
-        """All values of an argument of the request."""
-        values: list[str] = self.message.get_arguments(name, strip)
-        return values
-
-    def options(self, *_args: str, **_kwargs: str) -> Any:
-        """What OPTIONS answers: the methods this handler has."""
-        self.headers["Allow"] = ", ".join(self.supported_methods)
-        self.set_body("")
-        return self.render()
-
-    def render(self, status_code: int | None = None, *, http_200: bool = False, **_: Any) -> Any:
-        """The answer; with `http_200` its HTTP status is 200 whatever the handler's is."""
-        if status_code is not None:
-            self.set_status(status_code)
-        body = self.body.encode() if isinstance(self.body, str) else self.body
-        headers = {
-            "Content-Type": "text/html; charset=utf-8",
-            "X-Content-Type-Options": "nosniff",
-        } | self.headers
-        code, text = (200, "OK") if http_200 else (self.status_code, self.status_msg)
-        return Response(code, text, headers, body)
-
-    def render_error(
-        self, status_code: int, error_handler: Callable[[], Any] | None = None, **kwargs: Any
-    ) -> Any:
-        """A plain page that says what went wrong and how the log names this request."""
-        self.set_status(status_code)
-        title = html.escape(f"{status_code} {self.status_msg}")
-        request_id = html.escape(self.message.request_id)
-        self.body = (
-            f'<!doctype html>\n<html lang="en"><title>{title}</title>\n'
-            f"<h1>{title}</h1>\n<p>Request {request_id}</p></html>\n"
-        )
-        return super().render_error(status_code, error_handler, **kwargs)
-
-
-class JSONMessageHandler(WebMessageHandler):
-    """Answers with its payload as JSON."""
-
-    def render(self, status_code: int | None = None, *, hide_status: bool = False, **_: Any) -> Any:
-        """The payload with its status; with `hide_status` only its `data`, where it has one."""
-        if status_code is not None:
-            self.set_status(status_code)
-        payload = self._full_payload()
-        if hide_status and "data" in payload:
-            payload = payload["data"]
-        return self._json_response(payload)
-
-
-def render(
-    body: str | bytes, status_code: int, status_msg: str, headers: Mapping[str, HeaderValue]
-) -> Response:
-    """The answer of a handler that is a function."""
-    return Response(
-        status_code, status_msg, headers, body.encode() if isinstance(body, str) else body
-    )
+    def _all_headers(self, content_type: str) -> dict[str, HeaderValue]:
+        return {"Content-Type": content_type} | self.headers

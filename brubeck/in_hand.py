@@ -29,6 +29,8 @@ class InHand:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.pool: Any = None
+        """The pool whose greenlets do the work; without one, greenlets of their own."""
         self._jobs: dict[int, _Job] = {}
         self._keys = itertools.count()
         self._deadlines: Deadlines[int] = Deadlines(self._expire)
@@ -41,7 +43,8 @@ class InHand:
     @property
     def full(self) -> bool:
         """Whether there is no room for another job."""
-        return len(self._jobs) >= self.limit
+        pool_full = self.pool is not None and self.pool.full()
+        return pool_full or len(self._jobs) >= self.limit
 
     def start(
         self,
@@ -58,7 +61,8 @@ class InHand:
         job = self._jobs[key] = _Job(work, answer, too_late)
         self._empty.clear()
         self._deadlines.add(key, seconds)
-        job.greenlet = gevent.spawn(self._run, key, work)
+        spawn = gevent.spawn if self.pool is None else self.pool.spawn
+        job.greenlet = spawn(self._run, key, work)
 
     def wait_until_empty(self, seconds: float) -> bool:
         """Wait for the last job to end; False if some remain after `seconds`."""

@@ -35,20 +35,20 @@ class JsonFormatter(logging.Formatter):
             line["request_id"] = request_id
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line)
 
 
 class TextFormatter(logging.Formatter):
-    """Lines to read: time, level, request id, message; a traceback follows on its own lines."""
+    """Lines to read: time, level, request id, message; a traceback follows, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         request_id = getattr(record, "request_id", "") or "-"
-        message = _CONTROL.sub(lambda match: repr(match[0])[1:-1], record.getMessage())
-        line = f"{_timestamp(record)} {record.levelname:<7} {request_id} {record.name}: {message}"
+        message = record.getMessage()
+        lines = [f"{_timestamp(record)} {record.levelname:<7} {request_id} {record.name}: {message}"]
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
-        return line
+            lines += self.formatException(record.exc_info).split("\n")
+        return "\n  ".join(map(_escaped, lines))
 
 
 class Occasionally:
@@ -69,6 +69,10 @@ class Occasionally:
             return
         held_back, self._held_back, self._next = self._held_back, 0, now + self._seconds
         self._logger.log(self._level, "%s (%d more like it)", text % args, held_back)
+
+
+def _escaped(line: str) -> str:
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], line)
 
 
 def _timestamp(record: logging.LogRecord) -> str:

@@ -8,6 +8,7 @@ chapter 5, and handler.c and request.c of version 1.12.2.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ MAX_TARGETS = 128
 
 LEAVE_PATH = "@*"
 """The path of Mongrel2's own notices; a browser cannot ask for it."""
+
+_IDENT = re.compile(rb"[A-Za-z0-9-]+")
+"""Idents Mongrel2 takes in a reply; one reply with another would hold up all others."""
 
 _KEEP_ALIVE = b"28:3:ctl,18:10:keep-alive,1:1,}]"
 
@@ -47,6 +51,8 @@ def parse(message: bytes) -> Mongrel2Message:
         sender, conn_id, path, rest = message.split(b" ", 3)
     except ValueError:
         raise ValueError("not a Mongrel2 message: fewer than four fields") from None
+    if not _IDENT.fullmatch(sender):
+        raise ValueError("not a Mongrel2 message: an ident that nobody could answer")
     if not conn_id.isdigit():
         raise ValueError("not a Mongrel2 message: the connection id is no number")
     kind, value, rest = _split(rest)
@@ -121,7 +127,7 @@ def _strings(kind: str, text: str, position: int, end: int) -> list[str]:
     values = []
     while position < end:
         kind, start, stop = _span(text, position)
-        if kind != ",":
+        if kind != "," or stop >= end:
             raise ValueError("bad headers: a list of other things than strings")
         values.append(text[start:stop])
         position = stop + 1

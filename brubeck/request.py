@@ -1,14 +1,15 @@
 """An HTTP request as a handler sees it, whichever server it came through. No I/O."""
 
 from functools import cached_property
-from typing import ClassVar
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from typing import Any, ClassVar
+from urllib.parse import SplitResult, urlsplit
 
+import msgspec
+
+from brubeck.cookies import parse_cookies
 from brubeck.errors import BadRequest, phrase_of
+from brubeck.forms import Form, UploadedFile, parse_arguments, parse_form
 from brubeck.response import Response
-
-MAX_ARGUMENTS = 1000
-"""Arguments one request may have; more are a 400."""
 
 
 class Request:
@@ -31,12 +32,14 @@ class Request:
         sender: str = "",
         conn_id: str = "",
         request_id: str = "",
+        is_wsgi: bool = False,
     ) -> None:
         self.headers = headers
         self.body = body
         self.sender = sender
         self.conn_id = conn_id
         self.request_id = request_id
+        self.is_wsgi = is_wsgi
         self.method = headers.get("METHOD", "GET")
         self.path = headers.get("PATH", "/")
 
@@ -69,19 +72,50 @@ class Request:
         return self.headers.get("content-type", "")
 
     @cached_property
-    def arguments(self) -> dict[str, list[str]]:
-        """The query's arguments by name, each with all its values.
+    def form(self) -> Form:
+        """The form in the body: empty if the body is none.
 
         Raises:
-            BadRequest: if there are more than `MAX_ARGUMENTS`.
+            BadRequest: if it cannot be read, or has too many parts.
         """
-        query = self.headers.get("QUERY", "")
-        if not query:
-            return {}
+        return parse_form(self.content_type, self.body)
+
+    @cached_property
+    def arguments(self) -> dict[str, list[str]]:
+        """The arguments by name, each with all its values: the query's, then the form's.
+
+        Raises:
+            BadRequest: if there are too many, or the form cannot be read.
+        """
+        arguments = parse_arguments(self.headers.get("QUERY", ""))
+        for name, values in self.form.fields.items():
+            arguments.setdefault(name, []).extend(values)
+        return arguments
+
+    @property
+    def files(self) -> dict[str, list[UploadedFile]]:
+        """The files of the form by name: `filename`, `body` and `content_type` of each.
+
+        Raises:
+            BadRequest: if the form cannot be read.
+        """
+        return self.form.files
+
+    @cached_property
+    def cookies(self) -> dict[str, str]:
+        """The cookies by name, as the browser sent them."""
+        return parse_cookies(self.headers.get("cookie", ""))
+
+    def json(self) -> Any:
+        """The body, read as JSON.
+
+        Raises:
+            BadRequest: if it is none.
+        """
         try:
-            return parse_qs(query, keep_blank_values=True, max_num_fields=MAX_ARGUMENTS)
-        except ValueError:
-            raise BadRequest(f"more than {MAX_ARGUMENTS} arguments") from None
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadRequest(f"the body is not JSON: {error}") from None
 
     def get_argument(self, name: str, default: str | None = None, strip: bool = True) -> str | None:
         """The last value of an argument, or `default`."""
@@ -92,6 +126,10 @@ class Request:
         """All values of an argument, in their order."""
         values = self.arguments.get(name, [])
         return [value.strip() for value in values] if strip else values
+
+    def is_disconnect(self) -> bool:
+        """Whether this tells that a browser has gone; handlers never see such a message."""
+        return False
 
     def should_close(self) -> bool:
         """Whether the connection ends with the answer (RFC 9112, section 9.3)."""

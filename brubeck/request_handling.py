@@ -3,8 +3,9 @@
 import brubeck.cooperative  # noqa: F401, I001  # first: nothing may keep an unpatched module
 
 from brubeck.application import Brubeck
-from brubeck.handlers import JSONMessageHandler, MessageHandler, WebMessageHandler, render
+from brubeck.handlers import MessageHandler
 from brubeck.response import http_response
+from brubeck.web_handlers import JSONMessageHandler, WebMessageHandler, render
 
 __all__ = [
     "Brubeck",

@@ -23,6 +23,11 @@ class Response:
     headers: Mapping[str, HeaderValue] = field(default_factory=dict)
     body: bytes = b""
 
+    @property
+    def bodiless(self) -> bool:
+        """Whether a response of this status has no body (RFC 9110, section 6.4.1)."""
+        return self.status_code < 200 or self.status_code in (204, 304)
+
 
 def http_response(
     body: str | bytes, code: int, status: str, headers: Mapping[str, HeaderValue] | None = None
@@ -51,28 +56,37 @@ def encode(
     Raises:
         ValueError: if the status or a header cannot be sent, such as one with a line break.
     """
-    code = response.status_code
-    if not 100 <= code <= 599:
-        raise ValueError(f"no HTTP status: {code}")
-    lines = [f"HTTP/1.1 {code} {_checked('status message', response.status_msg)}"]
-    for name, value in response.headers.items():
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"no header name: {name!r}")
-        if name.lower() in _FRAMING:
-            continue  # said below, and true
-        values = (value,) if isinstance(value, str) else value
-        lines += [f"{name}: {_checked(name, single)}" for single in values]
-    lines += [f"{name}: {_checked(name, text)}" for name, text in (server_headers or {}).items()]
-    bodiless = code < 200 or code in (204, 304)
-    if not bodiless:
-        lines.append(f"Content-Length: {len(response.body)}")
+    lines = [f"HTTP/1.1 {response.status_code} {response.status_msg}"]
+    lines += [f"{name}: {value}" for name, value in header_fields(response, server_headers or {})]
     if close:
         lines.append("Connection: close")
     text = "\r\n".join(lines) + "\r\n\r\n"
-    return text.encode("latin-1") + (b"" if head or bodiless else response.body)
+    return text.encode("latin-1") + (b"" if head or response.bodiless else response.body)
 
 
-def _checked(name: str, value: str) -> str:
+def header_fields(response: Response, server_headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The header fields of a response, the server's and its length included, each checked.
+
+    Raises:
+        ValueError: if the status or a header cannot be sent, such as one with a line break.
+    """
+    if not 100 <= response.status_code <= 599:
+        raise ValueError(f"no HTTP status: {response.status_code}")
+    _check("status message", response.status_msg)
+    fields: list[tuple[str, str]] = []
+    for name, value in response.headers.items():
+        if name.lower() not in _FRAMING:  # said below, and true
+            fields += [(name, v) for v in ((value,) if isinstance(value, str) else value)]
+    fields += server_headers.items()
+    if not response.bodiless:
+        fields.append(("Content-Length", str(len(response.body))))
+    for name, single in fields:
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"no header name: {name!r}")
+        _check(name, single)
+    return fields
+
+
+def _check(name: str, value: str) -> None:
     if _FORBIDDEN.search(value):
         raise ValueError(f"{name}: a control character in {value!r}")
-    return value

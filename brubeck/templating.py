@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
-from brubeck.handlers import WebMessageHandler
+from brubeck.web_handlers import WebMessageHandler
 
 
 def load_jinja2_env(directory: str, *args: Any, **kwargs: Any) -> Callable[[], Environment]:

@@ -4,7 +4,7 @@ Items stand in levels, one for each load; taking an item moves it up one level. 
 costs the same for two replicas and for two hundred.
 """
 
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
@@ -36,11 +36,14 @@ class LeastBusy(Generic[T]):
             if self._lowest not in self._levels:
                 self._lowest = min(self._levels, default=0)
 
-    def take(self) -> T | None:
+    def take(self, avoid: Container[T] = ()) -> T | None:
         """The item with the lowest load, which grows by one; None if there is no item."""
-        if not self._loads:
+        item = next(iter(self._levels.get(self._lowest, ())), None)
+        if item in avoid:
+            others = (other for other in self._loads if other not in avoid)
+            item = min(others, key=self._loads.__getitem__, default=None)
+        if item is None:
             return None
-        item = next(iter(self._levels[self._lowest]))
         load = self._remove(item)
         self._put(item, load + 1)
         if load not in self._levels:

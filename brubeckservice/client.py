@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from brubeck.request_ids import new_request_id
 from brubeckservice import protocol
 from brubeckservice.client_connection import ServiceClientConnection
@@ -126,7 +128,8 @@ class ServiceClientMixin:
 
         Raises: as `send_service_request`, but no ServiceError.
         """
-        protocol.encode(request)  # what cannot be sent fails here, not where nobody sees it
+        # What cannot be sent, however long its numbers get, fails here and not where nobody sees.
+        protocol.encode(replace(request, id=protocol.MAX_ID, budget=protocol.MAX_BUDGET))
         connection = self._services.open(addr)
         if connection.background.full():
             self._services.done_with(connection)

@@ -7,7 +7,7 @@ connect has ended does it wait.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import gevent
 import msgspec
@@ -101,16 +101,16 @@ class ServiceClientConnection:
         """
         deadline = time.monotonic() + timeout
         self._first_attempt_over.wait(min(timeout, FIRST_ATTEMPT_TIMEOUT))
-        attempt = 1
+        tried: list[Session] = []
         while True:
-            session = self._choose()
+            session = self._choose(avoid=tried)
             try:
                 return self._call_at(session, request, deadline - time.monotonic())
             except (ServiceRefused, ServiceLost) as error:
+                tried.append(session)
                 unharmed = idempotent or not error.may_have_run
-                if attempt == MAX_ATTEMPTS or not unharmed or not self._has_other(session):
+                if len(tried) == MAX_ATTEMPTS or not unharmed or not self._candidates(tried):
                     raise
-                attempt += 1
 
     def check(self) -> None:
         """Return if a replica would take a call now.
@@ -120,7 +120,7 @@ class ServiceClientConnection:
         """
         self._first_attempt_over.wait(FIRST_ATTEMPT_TIMEOUT)
         if not self._balance:
-            self._second_choice()
+            self._second_choice(avoid=())
 
     def close(self) -> None:
         """End all sessions; calls in hand are lost."""
@@ -130,25 +130,24 @@ class ServiceClientConnection:
 
     # A call
 
-    def _choose(self) -> Session:
-        session = self._balance.take() or self._second_choice()
+    def _choose(self, avoid: Collection[Session]) -> Session:
+        session = self._balance.take(avoid) or self._second_choice(avoid)
         session.outstanding += 1
         return session
 
-    def _second_choice(self) -> Session:
+    def _second_choice(self, avoid: Collection[Session]) -> Session:
         """A busy replica, where no other one is."""
-        ready = [session for session in self._sessions() if session.ready]
-        candidates = [session for session in ready if not session.draining]
-        if candidates:
+        if candidates := self._candidates(avoid):
             return min(candidates, key=lambda session: session.outstanding)
-        if ready:
+        if any(session.ready for session in self._sessions()):
             raise ServiceRefused(f"every replica of {self.addr} is stopping")
         operators = (ServiceAuthError, ServiceProtocolError)  # waiting will not mend these
         kind = type(self._failure) if isinstance(self._failure, operators) else ServiceUnavailable
         raise kind(f"no replica of {self.addr}: {self._failure}")
 
-    def _has_other(self, session: Session) -> bool:
-        return any(s.ready and not s.draining for s in self._sessions() if s is not session)
+    def _candidates(self, avoid: Collection[Session]) -> list[Session]:
+        """The replicas that would take a call, busy ones too."""
+        return [s for s in self._sessions() if s.ready and not s.draining and s not in avoid]
 
     def _call_at(
         self, session: Session, request: ServiceRequest, seconds: float
@@ -277,9 +276,13 @@ class ServiceClientConnection:
         return [r.session for r in self._replicas.values() if r.session is not None]
 
     def _close_sessions(self) -> None:
-        for session in self._sessions():
+        sessions = self._sessions()
+        self._replicas.clear()
+        for session in sessions:
+            self._balance.discard(session)
             session.close()
+        for session in sessions:
             for call in self._pending.at(session):
                 self._pending.finish(call, ServiceLost("the connection was closed"))
-        self._replicas.clear()
         self._pending.close()
+        self._first_attempt_over.set()

@@ -22,10 +22,13 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_BATCH_BYTES = 32 * 1024
 """A frame takes no further message past this length."""
 MAX_FRAME_BYTES = MAX_MESSAGE_BYTES + MAX_BATCH_BYTES
+MAX_ID = 2**53 - 1
+MAX_BUDGET = 24 * 60 * 60 * 1000
+"""Milliseconds."""
 METHODS = frozenset(("get", "post", "put", "delete", "options", "connect", "request", "response"))
 
-CallId = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-Milliseconds = Annotated[int, Meta(ge=0, le=24 * 60 * 60 * 1000)]
+CallId = Annotated[int, Meta(ge=0, le=MAX_ID)]
+Milliseconds = Annotated[int, Meta(ge=0, le=MAX_BUDGET)]
 Status = Annotated[int, Meta(ge=100, le=599)]
 Text = Annotated[str, Meta(max_length=1000)]
 Path = Annotated[str, Meta(max_length=8000)]
@@ -59,7 +62,10 @@ class Ping(Struct, frozen=True, array_like=True, tag="ping"):
 
 
 class Pong(Struct, frozen=True, array_like=True, tag="pong"):
-    """The answer to Ping: calls in hand, and whether the service is about to stop."""
+    """The answer to Ping: calls in hand, and whether the service is about to stop.
+
+    A service that begins to stop says so at once, unasked, with the number 0.
+    """
 
     number: CallId
     load: Annotated[int, Meta(ge=0)] = 0
@@ -67,7 +73,7 @@ class Pong(Struct, frozen=True, array_like=True, tag="pong"):
 
 
 class Refused(Struct, frozen=True, array_like=True, tag="refused"):
-    """A call that was not executed: `draining` or `overloaded`."""
+    """A call that was not executed; the reason, `stopping` or `overloaded`, is for people."""
 
     id: CallId
     reason: Text
@@ -189,13 +195,14 @@ read_from_caller = Reader[FromCaller](FromCaller).read
 read_from_service = Reader[FromService](FromService).read
 
 _encode = msgspec.json.Encoder().encode
+_read_any = msgspec.json.Decoder(FromCaller | FromService).decode
 
 
 def encode(message: FromCaller | FromService) -> bytes:
     """The bytes of one message, to be joined to a frame.
 
     Raises:
-        TypeError: if something in it has no JSON form.
+        TypeError: if something in it has no JSON form, or is not what the protocol allows.
         ValueError: if it is longer than `MAX_MESSAGE_BYTES`.
     """
     try:
@@ -204,6 +211,10 @@ def encode(message: FromCaller | FromService) -> bytes:
         raise TypeError(f"cannot be sent as JSON: {error}") from error
     if len(data) > MAX_MESSAGE_BYTES:
         raise ValueError(f"a message of {len(data)} bytes, more than {MAX_MESSAGE_BYTES}")
+    try:
+        _read_any(data)  # the peer would leave it out, and whoever waits would wait in vain
+    except _UNREADABLE as error:
+        raise TypeError(f"not a message: {error}") from error
     return data
 
 
@@ -216,7 +227,7 @@ def _is_of_unknown_kind(part: msgspec.Raw) -> bool:
     try:
         elements = _PARTS.decode(part)
         return bool(elements) and _KIND.decode(elements[0]) not in _KINDS
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         return False
 
 

@@ -6,19 +6,16 @@ service is stopping, is refused, which tells the caller that it was not executed
 in a queue for each caller, so that a slow one delays nobody.
 """
 
-import brubeck.cooperative  # noqa: F401, I001  # first: nothing may keep an unpatched module
-
 import logging
 import secrets
 import socket
 import time
 from functools import partial
-from typing import TYPE_CHECKING
 
 import gevent
 import zmq
 
-from brubeck.connections import Connection
+from brubeck.connection import Connection
 from brubeck.environment import MIN_SECRET_CHARACTERS, PUBLISHED_SECRETS
 from brubeck.health import HEALTHY
 from brubeck.logs import Occasionally
@@ -41,13 +38,12 @@ from brubeckservice.protocol import (
 )
 from brubeckservice.zap import DOMAIN, Doorkeeper
 
-if TYPE_CHECKING:
-    from brubeck.application import Brubeck
-
 logger = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 5000
 MAX_SESSIONS = 1000
+NOTICE = 0.2
+"""Seconds from telling the callers that the service is stopping to its end, at least."""
 FORGET_AFTER = 30.0
 """Seconds of silence after which a caller's session is forgotten; callers ping every second."""
 
@@ -99,11 +95,10 @@ class ServiceConnection(Connection):
         self._doorkeeper.close()
         self._context.term()
 
-    def _open(self, application: "Brubeck") -> None:
+    def _open(self) -> None:
         if self._passphrase in PUBLISHED_SECRETS or len(self._passphrase) < MIN_SECRET_CHARACTERS:
             logger.warning("the passphrase is short or published: good for a demonstration only")
         keys = derive_keys(self._passphrase)
-        self._application = application
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._doorkeeper = Doorkeeper(self._context, keys.caller.public)
         router = self._context.socket(zmq.ROUTER)
@@ -115,11 +110,18 @@ class ServiceConnection(Connection):
         router.set(zmq.MAXMSGSIZE, protocol.MAX_FRAME_BYTES)
         router.set(zmq.HANDSHAKE_IVL, 3000)
         router.set(zmq.BACKLOG, 1024)
+        self._doorkeeper.watch(router)
         router.bind(self._endpoint)
         self._router = LoopSocket(router, self._on_frames)
         self._clock = gevent.get_hub().loop.timer(FORGET_AFTER, FORGET_AFTER / 3)
         self._clock.start(self._forget_silent_callers)
         logger.info("%s listens at %s", self.instance, self.addr)
+
+    def _refuse_new_work(self) -> None:
+        """Tell the callers; what they sent before they knew is refused, not lost."""
+        for caller in self._callers.values():
+            self._say(caller.outbox, Pong(0, len(self._in_hand), draining=True))
+        gevent.sleep(NOTICE)
 
     # Messages come, in the event loop
 
@@ -167,13 +169,8 @@ class ServiceConnection(Connection):
             reason = "stopping" if self.stopping else "overloaded"
             self._say(caller.outbox, Refused(request.id, reason))
             return
-        handle, refuse = self._application.handle, self._application.refuse
-        self._in_hand.start(
-            request.budget / 1000,
-            work=partial(handle, request, ServiceMessageHandler),
-            answer=partial(self._answer, caller, request, time.monotonic()),
-            too_late=partial(refuse, request, 504, ServiceMessageHandler),
-        )
+        answer = partial(self._answer, caller, request, time.monotonic())
+        self._handle(request, request.budget / 1000, ServiceMessageHandler, answer)
 
     # Answers go
 

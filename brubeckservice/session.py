@@ -1,9 +1,9 @@
 """One connection to one replica of a service, from the caller's end: one DEALER, one session.
 
 It begins with HELLO and WELCOME and lives as long as the connection. libzmq would reconnect
-by itself, and a new connection would look like the old one; so its reconnecting is off, the
-socket's monitor tells when the connection has gone, and then this session is over. Whoever
-owns it opens another.
+by itself, and a new connection would look like the old one; so its reconnecting is put off,
+the socket's monitor tells when the connection has gone, and then this session is over.
+Whoever owns it opens another.
 """
 
 import itertools
@@ -44,6 +44,9 @@ BUSY_AFTER = 2.0
 """Seconds without a word from the application after which a replica counts as busy."""
 WELCOME_TIMEOUT = 3.0
 """Seconds from connecting to WELCOME."""
+
+_FAR_OFF = 60 * 60 * 1000
+"""Milliseconds. Off, -1, would throw away what has come but was not read when a connection ends."""
 
 _REFUSED_US = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -128,6 +131,7 @@ class Session:
 
     def _on_event(self, frames: list[bytes]) -> None:
         event = parse_monitor_message(frames)["event"]
+        self._socket.read_all()  # an answer that came before the end counts
         if event & _REFUSED_US:
             self._end(
                 ServiceAuthError(f"{self.endpoint} refused the handshake: another passphrase?")
@@ -152,7 +156,9 @@ class Session:
             self._owner.session_changed(self)
 
     def _on_frame(self, frames: list[bytes]) -> None:
-        messages, faults = protocol.read_from_service(b"".join(frames))
+        messages, faults = (
+            protocol.read_from_service(frames[0]) if len(frames) == 1 else ([], ["not one frame"])
+        )
         for fault in faults:
             self._complain("%s sent what makes no sense: %s", self.endpoint, fault)
         self._heard = time.monotonic()
@@ -187,9 +193,9 @@ def _dealer(context: "zmq.Context[zmq.Socket[bytes]]", keys: Keys) -> "zmq.Socke
     socket.set(zmq.CURVE_SERVERKEY, keys.service.public)
     socket.set(zmq.CURVE_PUBLICKEY, keys.caller.public)
     socket.set(zmq.CURVE_SECRETKEY, keys.caller.secret)
-    socket.set(zmq.RECONNECT_IVL, -1)
+    socket.set(zmq.RECONNECT_IVL, _FAR_OFF)
     socket.set(zmq.CONNECT_TIMEOUT, 1000)
-    socket.set(zmq.HANDSHAKE_IVL, 3000)
+    socket.set(zmq.HANDSHAKE_IVL, 0)  # WELCOME_TIMEOUT is for all that comes before WELCOME
     socket.set(zmq.HEARTBEAT_IVL, 1000)
     socket.set(zmq.HEARTBEAT_TIMEOUT, 3000)
     socket.set(zmq.HEARTBEAT_TTL, 3000)

@@ -27,10 +27,21 @@ class Doorkeeper:
         socket = context.socket(zmq.REP)
         socket.bind(ENDPOINT)
         self._socket = LoopSocket(socket, self._on_request)
+        self._monitor: LoopSocket | None = None
+
+    def watch(self, listener: "zmq.Socket[bytes]") -> None:
+        """Tell also of the peers that do not get as far as asking: they lack the service's key."""
+        monitor = listener.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+        self._monitor = LoopSocket(monitor, self._on_failed_handshake)
 
     def close(self) -> None:
         """Admit nobody any more."""
         self._socket.close()
+        if self._monitor is not None:
+            self._monitor.close()
+
+    def _on_failed_handshake(self, _event: list[bytes]) -> None:
+        self._complain("a peer was refused: it does not know the passphrase")
 
     def _on_request(self, frames: list[bytes]) -> None:
         admitted = len(frames) == 7 and self._admits(frames)

@@ -1,0 +1,84 @@
+"""What all connections have in common: where messages come from, and how long they live.
+
+A connection opens its sockets when the application runs, gives each message to the
+application in a greenlet of its own, and ends when what is in hand is answered.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from gevent.event import Event
+
+from brubeck.handlers import MessageHandler
+from brubeck.health import HEALTHY
+from brubeck.in_hand import InHand
+
+if TYPE_CHECKING:
+    from brubeck.application import Brubeck
+
+logger = logging.getLogger(__name__)
+
+MAX_IN_HAND = 10_000
+"""HTTP requests being handled at a time; the next ones get a 503 page."""
+
+
+class Connection:
+    """What connections have in common: work in hand, and a life that `stop` ends."""
+
+    def __init__(self, max_in_hand: int) -> None:
+        self._in_hand = InHand(max_in_hand)
+        self._stopping = Event()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no new work is taken any more."""
+        return self._stopping.is_set()
+
+    def recv_forever_ever(self, application: "Brubeck") -> None:
+        """Receive and answer messages until `stop`, then finish those in hand."""
+        self._application = application
+        self._in_hand.pool = application.pool
+        self._open()
+        try:
+            self._stopping.wait()
+            self._refuse_new_work()
+            if not self._in_hand.wait_until_empty(application.drain_timeout):
+                logger.warning("%d messages were still in hand", len(self._in_hand))
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        """Take no new work; `recv_forever_ever` returns when what is in hand is done."""
+        self._stopping.set()
+
+    def health(self) -> str:
+        """`ok`, or what is wrong."""
+        return HEALTHY
+
+    def close(self) -> None:
+        """Send what is waiting to be sent, and close the sockets."""
+
+    def _open(self) -> None:
+        """Open the sockets; messages are taken from now on."""
+        raise NotImplementedError
+
+    def _refuse_new_work(self) -> None:
+        """Called once, when `stop` was asked for."""
+
+    def _handle(
+        self,
+        message: Any,
+        seconds: float,
+        base_handler: type[MessageHandler],
+        answer: Callable[[Any], None],
+    ) -> None:
+        """Have the application answer a message, once, within `seconds`."""
+        handle, refuse = self._application.handle, self._application.refuse
+        self._in_hand.start(
+            seconds,
+            work=partial(handle, message, base_handler),
+            answer=answer,
+            too_late=partial(refuse, message, 504, base_handler),
+        )

@@ -1,0 +1,236 @@
+"""HTTP through Mongrel2.
+
+Requests arrive on a PULL socket and replies leave on an XPUB socket. Mongrel2's subscription,
+which XPUB shows, says exactly when it listens: nothing is taken before it does, and what was
+taken from a Mongrel2 that has gone is never answered, because the next one counts its
+connections from 1 again and would give the answer to somebody else.
+
+Mongrel2 closes connections that are silent for `limits.min_ping` seconds. A lease for every
+request in hand keeps them open as long as this process lives: so slow answers may take their
+time, and browsers learn within seconds when their application has died.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+from functools import partial
+
+import gevent
+import zmq
+
+from brubeck import mongrel2
+from brubeck.connection import MAX_IN_HAND, Connection
+from brubeck.health import HEALTHY
+from brubeck.logs import Occasionally
+from brubeck.request import Request
+from brubeck.request_ids import new_request_id
+from brubeck.response import Response, encode
+from brubeck.sockets import LoopSocket
+
+logger = logging.getLogger(__name__)
+
+LEASE_INTERVAL = 1.0
+"""Seconds between renewals; Mongrel2's `limits.min_ping` must be several times this."""
+
+MAX_PIPELINED = 16
+"""Requests that may wait behind another one on the same connection; one more closes it."""
+
+MAX_HELD = 1000
+"""Replies that wait for Mongrel2's subscription; the oldest is dropped for one more."""
+
+Browser = tuple[str, str]
+"""A browser's connection: Mongrel2's ident, and its number for the connection."""
+
+
+class Mongrel2Connection(Connection):
+    """Serves the browsers of the Mongrel2 that PUSHes at `pull_addr` and SUBscribes at `pub_addr`.
+
+    Both addresses are Mongrel2's (its `send_spec` and `recv_spec`).
+    """
+
+    def __init__(self, pull_addr: str, pub_addr: str) -> None:
+        super().__init__(MAX_IN_HAND)
+        self.pull_addr = pull_addr
+        self.pub_addr = pub_addr
+        self.dropped = 0
+        """Messages that were no requests, and answers nobody waited for any more."""
+        self._idents: set[bytes] = set()
+        self._browsers: dict[Browser, deque[Request]] = {}
+        self._held: deque[tuple[str, bytes]] = deque(maxlen=MAX_HELD)
+        self._complain = Occasionally(logger, logging.WARNING)
+        self._date = (0, "")
+
+    def health(self) -> str:
+        """`ok` while Mongrel2 listens to the answers."""
+        return HEALTHY if self._idents else "Mongrel2 has not subscribed"
+
+    def send(self, uuid: str, conn_id: str, msg: bytes) -> None:
+        """Send bytes to one browser's connection."""
+        self.reply_bulk(uuid, [conn_id], msg)
+
+    def reply(self, req: Request, msg: bytes) -> None:
+        """Send bytes to the browser that made a request."""
+        self.send(req.sender, req.conn_id, msg)
+
+    def reply_bulk(self, uuid: str, idents: Sequence[str], data: bytes) -> None:
+        """Send the same bytes to several connections of one Mongrel2; none close them."""
+        for start in range(0, len(idents), mongrel2.MAX_TARGETS):
+            chunk = idents[start : start + mongrel2.MAX_TARGETS]
+            self._publish(uuid, mongrel2.reply(uuid, chunk, data))
+
+    def close_bulk(self, uuid: str, idents: Sequence[str]) -> None:
+        """Close several connections of one Mongrel2."""
+        self.reply_bulk(uuid, idents, b"")
+
+    def close(self) -> None:
+        """Send what is waiting to be sent, and close the sockets."""
+        self._renewals.close()
+        self._publisher.close(linger=1000)
+        if self._pull is not None:
+            self._pull.close()
+        self._context.term()
+
+    # Mongrel2 comes and goes
+
+    def _open(self) -> None:
+        self._context = zmq.Context()
+        self._pull: LoopSocket | None = None
+        socket = self._context.socket(zmq.XPUB)
+        socket.set(zmq.XPUB_VERBOSER, 1)
+        socket.set(zmq.XPUB_NODROP, 1)
+        socket.set(zmq.IMMEDIATE, 1)  # a lost connection is a lost subscription
+        socket.set(zmq.SNDHWM, MAX_IN_HAND)
+        self._publisher = _connected(socket, self.pub_addr, self._on_subscription)
+        self._renewals = gevent.get_hub().loop.timer(LEASE_INTERVAL, LEASE_INTERVAL)
+        self._renewals.start(self._renew_leases)
+
+    def _refuse_new_work(self) -> None:
+        if self._pull is not None:
+            self._pull.close()
+
+    def _on_subscription(self, frames: list[bytes]) -> None:
+        change, topic = frames[0][:1], frames[0][1:]
+        if change == b"\x01":
+            logger.info("Mongrel2 listens at %s", self.pub_addr)
+            self._idents.add(topic)
+            if self._pull is None and not self.stopping:
+                socket = self._context.socket(zmq.PULL)
+                self._pull = _connected(socket, self.pull_addr, self._on_request)
+            held, self._held = self._held, deque(maxlen=MAX_HELD)
+            for uuid, message in held:
+                self._publish(uuid, message)
+        elif change == b"\x00":
+            logger.warning("Mongrel2 at %s has gone, and its browsers with it", self.pub_addr)
+            self._idents.discard(topic)
+            self._held.clear()
+            for browser in [b for b in self._browsers if b[0].encode("latin-1").startswith(topic)]:
+                del self._browsers[browser]
+
+    def _publish(self, uuid: str, message: bytes) -> None:
+        if not any(message.startswith(ident) for ident in self._idents):
+            self._held.append((uuid, message))
+        elif not self._publisher.send([message]):
+            self.dropped += 1
+            self._complain("Mongrel2 does not read its answers; one was dropped")
+
+    def _renew_leases(self) -> None:
+        browsers: dict[str, list[str]] = {}
+        for sender, conn_id in self._browsers:
+            browsers.setdefault(sender, []).append(conn_id)
+        for sender, conn_ids in browsers.items():
+            for message in mongrel2.keep_alive(sender, conn_ids):
+                self._publish(sender, message)
+
+    # A request comes, its answer goes
+
+    def _on_request(self, frames: list[bytes]) -> None:
+        try:
+            sender, conn_id, _, headers, body = message = mongrel2.parse(b"".join(frames))
+        except ValueError as error:
+            self.dropped += 1
+            self._complain("%s", error)
+            return
+        browser = sender, conn_id
+        if message.is_leave:
+            self._browsers.pop(browser, None)
+            return
+        request = Request(
+            headers, body, sender=sender, conn_id=conn_id, request_id=new_request_id()
+        )
+        waiting = self._browsers.setdefault(browser, deque())
+        waiting.append(request)
+        if len(waiting) == 1:
+            self._start(request)
+        elif len(waiting) > MAX_PIPELINED:
+            del self._browsers[browser]
+            self.close_bulk(sender, [conn_id])
+
+    def _start(self, request: Request) -> None:
+        """Handle a request; those behind it on its connection wait (RFC 9112, section 9.3.2)."""
+        answer = partial(self._answer, request, time.monotonic())
+        if self._in_hand.full:
+            answer(request.error_reply(503))
+        elif any(name.startswith("x-mongrel2-upload") for name in request.headers):
+            answer(request.error_reply(400))  # only a forger sends these: uploads are off
+        else:
+            application = self._application
+            self._handle(request, application.request_timeout, application.base_handler, answer)
+
+    def _answer(self, request: Request, started: float, response: Response) -> None:
+        browser = request.sender, request.conn_id
+        waiting = self._browsers.get(browser)
+        logger.info(
+            "replied %s %s %d in %.0f ms%s",
+            request.method,
+            request.path,
+            response.status_code,
+            (time.monotonic() - started) * 1000,
+            "" if waiting and waiting[0] is request else " to nobody: the browser has gone",
+            extra={"request_id": request.request_id},
+        )
+        if not waiting or waiting[0] is not request:
+            self.dropped += 1
+            return
+        self.reply(request, self._encoded(request, response))
+        if request.should_close():
+            self.close_bulk(request.sender, [request.conn_id])
+            waiting.clear()
+        else:
+            waiting.popleft()
+        if waiting:
+            self._start(waiting[0])
+        else:
+            del self._browsers[browser]
+
+    def _encoded(self, request: Request, response: Response) -> bytes:
+        second = int(time.time())
+        if second != self._date[0]:
+            self._date = second, formatdate(second, usegmt=True)
+        as_asked = partial(
+            encode,
+            head=request.method == "HEAD",
+            close=request.should_close(),
+            server_headers={"Date": self._date[1], "X-Request-ID": request.request_id},
+        )
+        try:
+            return as_asked(response)
+        except ValueError as error:
+            logger.error("cannot be sent: %s", error, extra={"request_id": request.request_id})
+            return as_asked(request.error_reply(500))
+
+
+def _connected(
+    socket: zmq.Socket[bytes], addr: str, on_message: Callable[[list[bytes]], None]
+) -> LoopSocket:
+    """Connect a socket that notices within seconds, on both ends, when the other has gone."""
+    socket.set(zmq.HEARTBEAT_IVL, 1000)
+    socket.set(zmq.HEARTBEAT_TIMEOUT, 3000)
+    socket.set(zmq.HEARTBEAT_TTL, 3000)
+    socket.set(zmq.CONNECT_TIMEOUT, 1000)
+    socket.set(zmq.HANDSHAKE_IVL, 3000)
+    socket.set(zmq.RECONNECT_IVL, 100)
+    socket.set(zmq.RECONNECT_IVL_MAX, 1000)
+    socket.connect(addr)
+    return LoopSocket(socket, on_message)
