@@ -45,7 +45,9 @@ class TextFormatter(logging.Formatter):
         """The line."""
         request_id = getattr(record, "request_id", "") or "-"
         message = record.getMessage()
-        lines = [f"{_timestamp(record)} {record.levelname:<7} {request_id} {record.name}: {message}"]
+        lines = [
+            f"{_timestamp(record)} {record.levelname:<7} {request_id} {record.name}: {message}"
+        ]
         if record.exc_info:
             lines += self.formatException(record.exc_info).split("\n")
         return "\n  ".join(map(_escaped, lines))

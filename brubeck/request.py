@@ -53,8 +53,15 @@ class Request:
 
     @cached_property
     def url_parts(self) -> SplitResult:
-        """The url, split by `urllib.parse.urlsplit`."""
-        return urlsplit(self.url)
+        """The url, split by `urllib.parse.urlsplit`.
+
+        Raises:
+            BadRequest: if it is no url.
+        """
+        try:
+            return urlsplit(self.url)
+        except ValueError as error:
+            raise BadRequest(f"not a url: {error}") from None
 
     @property
     def version(self) -> str:

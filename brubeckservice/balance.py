@@ -46,7 +46,7 @@ class LeastBusy(Generic[T]):
             return None
         load = self._remove(item)
         self._put(item, load + 1)
-        if load not in self._levels:
+        if self._lowest not in self._levels:
             self._lowest = load + 1  # where the item itself now is
         return item
 

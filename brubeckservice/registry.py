@@ -32,7 +32,12 @@ class Services:
         if self._resources is None:
             self._passphrases.setdefault(_key(addr), passphrase)
         elif _key(addr) not in self._resources:
-            self._resources[_key(addr)] = ServiceClientConnection(addr, passphrase)
+            self.keep(addr, ServiceClientConnection(addr, passphrase))
+
+    def keep(self, addr: Addr, connection: Any) -> None:
+        """Have calls to `addr` go through this connection."""
+        if self._resources is not None:
+            self._resources[_key(addr)] = connection
 
     def unregister(self, addr: Addr) -> None:
         """Forget a service; calls in hand there are lost. Nothing happens if it is not known."""

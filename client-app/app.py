@@ -5,12 +5,13 @@ a call that fails is answered with its status, and two pages tell how the proces
 """
 
 import logging
+import mimetypes
 import time
 from pathlib import Path
 from typing import Any
 
 from brubeck import environment
-from brubeck.connections import Mongrel2Connection
+from brubeck.connections import Mongrel2Connection, WSGIConnection
 from brubeck.request_handling import Brubeck, WebMessageHandler
 from brubeck.templating import Jinja2Rendering, load_jinja2_env
 from brubeckservice.base import (
@@ -138,10 +139,31 @@ class Ready(ServiceClientMixin, WebMessageHandler):
         return self.render()
 
 
-app = Brubeck(
-    msg_conn=Mongrel2Connection(
+class StaticFile(WebMessageHandler):
+    """The stylesheet and the icons, where no Mongrel2 in front serves them."""
+
+    FOLDER = Path(__file__).parent.parent / "mongrel2" / "static"
+
+    def get(self, name: str) -> Any:
+        file = self.FOLDER / name
+        if not file.is_file():
+            return self.render_error(404)
+        content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        self.set_body(file.read_bytes(), {"Content-Type": content_type})
+        return self.render()
+
+
+def web_server() -> Mongrel2Connection | WSGIConnection:
+    """Mongrel2, or a server of our own where WSGI_PORT says so."""
+    if port := environment.integer("WSGI_PORT", 0, least=0):
+        return WSGIConnection(port, "127.0.0.1")
+    return Mongrel2Connection(
         environment.address("MONGREL2_PULL_ADDR"), environment.address("MONGREL2_PUB_ADDR")
-    ),
+    )
+
+
+app = Brubeck(
+    msg_conn=web_server(),
     handler_tuples=[
         (r"^/$", FrontPage),
         (r"^/service/sync$", CallAndWait),
@@ -149,6 +171,7 @@ app = Brubeck(
         (rf"^{SERVICE_PATH}$", SlowEchoResponse),
         (r"^/healthz$", Alive),
         (r"^/readyz$", Ready),
+        (r"^/static/([a-z]+\.[a-z]+)$", StaticFile),
     ],
     base_handler=Page,
     template_loader=load_jinja2_env(str(Path(__file__).parent / "templates")),
@@ -156,7 +179,7 @@ app = Brubeck(
     request_timeout=service_timeout + 10,
     log_level=environment.choice("LOG_LEVEL", "INFO", environment.LOG_LEVELS),
     log_format=environment.choice("LOG_FORMAT", "text", environment.LOG_FORMATS),
-    health_port=9001,
+    health_port=environment.integer("HEALTH_PORT", 9001, least=0),
 )
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ app = Brubeck(
     handler_tuples=[(r"^/service/slow$", SlowEcho)],
     log_level=environment.choice("LOG_LEVEL", "INFO", environment.LOG_LEVELS),
     log_format=environment.choice("LOG_FORMAT", "text", environment.LOG_FORMATS),
-    health_port=9001,
+    health_port=environment.integer("HEALTH_PORT", 9001, least=0),
 )
 
 if __name__ == "__main__":

@@ -1,0 +1,142 @@
+"""For tests of applications: handlers called in process, and stand-ins for services.
+
+No socket and no waiting, but the real routing, the real errors and the real encoding: what
+could not travel fails here too.
+
+    with stand_in(app, "tcp://prices:9000", prices_app):
+        assert call_web(app, "GET", "/price/7").status_code == 200
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from msgspec.structs import replace
+
+from brubeck.application import Brubeck
+from brubeck.connection import Connection
+from brubeck.request import Request
+from brubeck.request_ids import new_request_id
+from brubeck.response import Response, encode
+from brubeckservice import protocol
+from brubeckservice.errors import ServiceError
+from brubeckservice.handlers import ServiceMessageHandler
+from brubeckservice.protocol import ServiceRequest, ServiceResponse
+from brubeckservice.registry import Addr, Services
+
+Answer = Callable[[ServiceRequest], ServiceResponse]
+
+
+class NoConnection(Connection):
+    """A `msg_conn` for an application under test: no message ever comes."""
+
+    def __init__(self) -> None:
+        super().__init__(max_in_hand=1)
+
+
+def call_web(
+    app: Brubeck,
+    method: str,
+    url: str,
+    *,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The application's answer to a browser; header names in lower case.
+
+    Raises:
+        ValueError: if the answer cannot be sent, such as one with a line break in a header.
+    """
+    path, _, query = url.partition("?")
+    server = {"METHOD": method, "PATH": path, "URI": url, "QUERY": query, "VERSION": "HTTP/1.1"}
+    request = Request(server | dict(headers or {}), body, request_id=new_request_id())
+    response: Response = app.handle(request, app.base_handler)
+    encode(response)
+    return response
+
+
+def call_service(
+    app: Brubeck,
+    path: str,
+    method: str = "request",
+    arguments: Mapping[str, Any] | None = None,
+    headers: Mapping[str, Any] | None = None,
+) -> ServiceResponse:
+    """The application's answer to another instance.
+
+    Raises:
+        TypeError: if the request or the response has no JSON form.
+        ValueError: if one of them is too long.
+    """
+    request = ServiceRequest(
+        1, 1000, path, method, dict(headers or {}), dict(arguments or {}), new_request_id()
+    )
+    return _over_the_wire(request, lambda r: app.handle(r, ServiceMessageHandler))
+
+
+class StandIn:
+    """Answers calls in the place of a service; `requests` are those it got."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.requests: list[ServiceRequest] = []
+        self.background = _AtOnce()
+        self._answer = answer
+
+    def call(self, request: ServiceRequest, timeout: float, _idempotent: bool) -> ServiceResponse:
+        """The answer, or the ServiceError that `answer` raises."""
+        sent = replace(request, id=len(self.requests) + 1, budget=int(timeout * 1000))
+        self.requests.append(sent)
+        return _over_the_wire(sent, self._answer)
+
+    def check(self) -> None:
+        """It is always there."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@contextmanager
+def stand_in(
+    app: Brubeck, addr: Addr, service: Brubeck | Answer | ServiceError
+) -> Iterator[StandIn]:
+    """Have calls of `app` to `addr` answered by another application, a function, or an error.
+
+    A call that does not wait is answered before it returns.
+    """
+
+    def answer(request: ServiceRequest) -> ServiceResponse:
+        if isinstance(service, ServiceError):
+            raise type(service)(str(service))
+        if isinstance(service, Brubeck):
+            response: ServiceResponse = service.handle(request, ServiceMessageHandler)
+            return response
+        return service(request)
+
+    standing_in = StandIn(answer)
+    services = Services(app._resources)
+    services.unregister(addr)
+    services.keep(addr, standing_in)
+    try:
+        yield standing_in
+    finally:
+        services.unregister(addr)
+
+
+class _AtOnce:
+    """Runs in the foreground what would run in the background."""
+
+    def full(self) -> bool:
+        """There is always room."""
+        return False
+
+    def spawn(self, work: Callable[..., None], *args: Any) -> None:
+        """Run it, here and now."""
+        work(*args)
+
+
+def _over_the_wire(request: ServiceRequest, answer: Answer) -> ServiceResponse:
+    """What a caller gets when `request` and its answer both travel."""
+    (received,), _ = protocol.read_from_caller(protocol.join([protocol.encode(request)]))
+    response = answer(received)  # type: ignore[arg-type]  # what was sent
+    (returned,), _ = protocol.read_from_service(protocol.join([protocol.encode(response)]))
+    return returned  # type: ignore[return-value]  # what was answered
