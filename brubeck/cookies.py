@@ -49,6 +49,8 @@ def format_cookie(name: str, value: str, attributes: Mapping[str, Any]) -> str:
     try:
         cookie.set(name, value, _quoted(value))
         for attribute, given in ({"path": "/"} | dict(attributes)).items():
+            if ";" in str(given):
+                raise ValueError(f"an attribute of cookies cannot be {given!r}")
             cookie[_ATTRIBUTES[attribute]] = _date(given) if attribute == "expires" else given
     except KeyError as error:
         raise ValueError(f"no attribute of cookies: {error}") from None

@@ -70,7 +70,8 @@ class Occasionally:
             self._held_back += 1
             return
         held_back, self._held_back, self._next = self._held_back, 0, now + self._seconds
-        self._logger.log(self._level, "%s (%d more like it)", text % args, held_back)
+        more = f" ({held_back} more like it)" if held_back else ""
+        self._logger.log(self._level, "%s%s", text % args, more)
 
 
 def _escaped(line: str) -> str:

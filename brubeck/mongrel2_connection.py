@@ -216,8 +216,8 @@ class Mongrel2Connection(Connection):
         )
         try:
             return as_asked(response)
-        except ValueError as error:
-            logger.error("cannot be sent: %s", error, extra={"request_id": request.request_id})
+        except Exception:  # whatever a handler put into its answer
+            logger.exception("cannot be sent", extra={"request_id": request.request_id})
             return as_asked(request.error_reply(500))
 
 

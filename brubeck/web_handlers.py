@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from brubeck import cookies
@@ -102,7 +103,8 @@ class WebMessageHandler(MessageHandler):
     def delete_cookies(self) -> None:
         """Have the browser forget every cookie it sent."""
         for key in self.cookies:
-            self.delete_cookie(key)
+            with suppress(ValueError):  # a browser may send names that nobody could have set
+                self.delete_cookie(key)
 
     def redirect(self, url: str) -> Any:
         """The answer that sends the browser to another address (302)."""

@@ -31,9 +31,9 @@ def parse_address(addr: str) -> Address:
     transport, separator, rest = addr.partition("://")
     if separator and transport == "ipc" and rest:
         return Address("ipc", rest, 0)
-    host, colon, port = rest.partition("/")[0].rpartition(":")
+    host, _, port = rest.partition("/")[0].rpartition(":")
     number = int(port) if port.isascii() and port.isdecimal() else 0
-    if transport == "tcp" and host and colon and 0 < number < 65536:
+    if transport == "tcp" and host and 0 < number < 65536:
         return Address("tcp", host, number)
     raise ValueError(f"not a service address: {addr!r} (tcp://host:port or ipc://path)")
 

@@ -173,7 +173,8 @@ class Session:
                 case Welcome():
                     self._on_welcome(message)
                 case Goodbye():
-                    self._end(ServiceProtocolError(f"{self.endpoint} said: {message.reason}"))
+                    kind = ServiceLost if self.ready else ServiceProtocolError
+                    self._end(kind(f"{self.endpoint} said: {message.reason}"))
 
     def _on_welcome(self, welcome: Welcome) -> None:
         if welcome.version != protocol.VERSION:

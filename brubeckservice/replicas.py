@@ -1,0 +1,212 @@
+"""The replicas of a service: where they are, one session with each, the least busy first.
+
+Addresses are resolved every second. An endpoint that appears gets a session, one that is lost
+is tried again, and one whose address is gone gets no more calls and goes when it has none.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+
+import gevent
+import zmq
+from gevent.event import Event
+
+from brubeckservice.addresses import Address, parse_address, resolve
+from brubeckservice.balance import LeastBusy
+from brubeckservice.errors import (
+    ServiceAuthError,
+    ServiceError,
+    ServiceProtocolError,
+    ServiceRefused,
+    ServiceUnavailable,
+)
+from brubeckservice.keys import derive_keys
+from brubeckservice.protocol import Refused, ServiceResponse
+from brubeckservice.session import Session
+
+logger = logging.getLogger(__name__)
+
+RESOLVE_INTERVAL = 1.0
+FIRST_ATTEMPT_TIMEOUT = 5.0
+"""Seconds a call may wait for the first attempt to reach the service."""
+RETRY_AFTER = (0.1, 0.2, 0.4, 0.8, 1.0)
+"""Seconds to wait before opening a session again, after that many failures in a row."""
+
+
+class _Replica:
+    """An endpoint of the service, and the session there if there is one."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.session: Session | None = None
+        self.failures = 0
+        """Attempts that failed since the last welcome."""
+        self.wanted = True
+        """Whether the address still stands for this endpoint."""
+
+    @property
+    def tried(self) -> bool:
+        """Whether the attempt to reach it has ended, well or badly."""
+        return self.failures > 0 or (self.session is not None and self.session.ready)
+
+
+class Replicas:
+    """The replicas at some addresses; its length is the number that calls may be given to.
+
+    Args:
+        addresses: `tcp://host:port` or `ipc://path`; a host name stands for all its addresses.
+        passphrase: the service's.
+        on_answer: told, in the event loop, of every answer and the session it came from.
+        on_loss: told, in the event loop, of every session that ended, and why.
+
+    Raises:
+        ValueError: if an address is none.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        passphrase: str,
+        on_answer: Callable[[Session, ServiceResponse | Refused], None],
+        on_loss: Callable[[Session, ServiceError], None],
+    ) -> None:
+        self.addresses = addresses
+        self.session_answered = on_answer
+        self._on_loss = on_loss
+        self._endpoints: dict[Address, set[str]] = {parse_address(a): set() for a in addresses}
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        self._replicas: dict[str, _Replica] = {}
+        self._balance: LeastBusy[Session] = LeastBusy()
+        self._first_attempt_over = Event()
+        self._failure: ServiceError = ServiceUnavailable("not connected yet")
+        self._closed = False
+        self._resolving = gevent.spawn(self._resolve_forever, passphrase)
+
+    def __len__(self) -> int:
+        return len(self._balance)
+
+    def wait_for_first_attempt(self, seconds: float) -> None:
+        """Wait until it has been tried to reach every replica once, or `seconds` are over."""
+        self._first_attempt_over.wait(min(seconds, FIRST_ATTEMPT_TIMEOUT))
+
+    def take(self, avoid: Collection[Session] = ()) -> Session:
+        """The least busy replica, one call busier now; `give_back` follows.
+
+        Raises:
+            ServiceError: if there is none to give a call to.
+        """
+        session = self._balance.take(avoid) or self._second_choice(avoid)
+        session.outstanding += 1
+        return session
+
+    def give_back(self, session: Session) -> None:
+        """A call there has ended."""
+        session.outstanding -= 1
+        self._balance.give_back(session)
+
+    def others(self, avoid: Collection[Session]) -> list[Session]:
+        """The replicas that would take a call, busy ones too."""
+        return [s for s in self._sessions() if s.ready and not s.draining and s not in avoid]
+
+    def close(self) -> None:
+        """End all sessions."""
+        self._closed = True
+        self._resolving.kill(block=False)
+        gevent.get_hub().loop.run_callback(self._end_sessions)
+
+    def _second_choice(self, avoid: Collection[Session]) -> Session:
+        """A busy replica, where no other one is."""
+        if others := self.others(avoid):
+            return min(others, key=lambda session: session.outstanding)
+        name = ", ".join(self.addresses)
+        if any(session.ready for session in self._sessions()):
+            raise ServiceRefused(f"every replica of {name} is stopping")
+        operators = (ServiceAuthError, ServiceProtocolError)  # waiting will not mend these
+        kind = type(self._failure) if isinstance(self._failure, operators) else ServiceUnavailable
+        raise kind(f"no replica of {name}: {self._failure}")
+
+    def _sessions(self) -> list[Session]:
+        return [r.session for r in self._replicas.values() if r.session is not None]
+
+    # What sessions tell, in the event loop
+
+    def session_changed(self, session: Session) -> None:
+        """Let a session be chosen, or no more."""
+        replica = self._replicas[session.endpoint]
+        if session.ready:
+            replica.failures = 0
+            self._note_first_attempts()
+        if replica.wanted and session.ready and not session.busy and not session.draining:
+            self._balance.add(session, session.outstanding)
+        else:
+            self._balance.discard(session)
+
+    def session_over(self, session: Session, error: ServiceError) -> None:
+        """Choose a session no more, and open another after a while."""
+        self._balance.discard(session)
+        self._on_loss(session, error)
+        replica = self._replicas[session.endpoint]
+        replica.session = None
+        if replica.failures == 0 or type(error) is not type(self._failure):
+            logger.warning("%s", error)  # once, not at every attempt that follows
+        self._failure = error
+        pause = RETRY_AFTER[min(replica.failures, len(RETRY_AFTER) - 1)]
+        replica.failures += 1
+        self._note_first_attempts()
+        gevent.spawn_later(pause, self._open_session, replica)
+
+    def _note_first_attempts(self) -> None:
+        if all(replica.tried for replica in self._replicas.values()):
+            self._first_attempt_over.set()
+
+    # Replicas come and go
+
+    def _resolve_forever(self, passphrase: str) -> None:
+        # In a thread: scrypt would hold up every other greenlet.
+        self._keys = gevent.get_hub().threadpool.apply(derive_keys, (passphrase,))
+        while True:
+            self._resolve()
+            gevent.sleep(RESOLVE_INTERVAL)
+
+    def _resolve(self) -> None:
+        """Look up all addresses; one that cannot be resolved keeps what it stood for."""
+        for address in self._endpoints:
+            try:
+                self._endpoints[address] = resolve(address)
+            except OSError as error:
+                if not self._replicas:
+                    self._failure = ServiceUnavailable(f"{address.host}: {error.strerror}")
+        wanted = set().union(*self._endpoints.values())
+        for endpoint in wanted - self._replicas.keys():
+            self._replicas[endpoint] = _Replica(endpoint)
+            self._open_session(self._replicas[endpoint])
+        for replica in list(self._replicas.values()):
+            self._keep_or_retire(replica, replica.endpoint in wanted)
+        if not self._replicas:
+            self._first_attempt_over.set()
+
+    def _keep_or_retire(self, replica: _Replica, wanted: bool) -> None:
+        """An endpoint that is not wanted any more gets no calls, and goes when it has none."""
+        session = replica.session
+        if wanted != replica.wanted:
+            replica.wanted = wanted
+            if session is not None:
+                self.session_changed(session)
+        if not wanted and (session is None or session.outstanding == 0):
+            del self._replicas[replica.endpoint]
+            if session is not None:
+                session.close()
+
+    def _open_session(self, replica: _Replica) -> None:
+        if not self._closed and self._replicas.get(replica.endpoint) is replica:
+            replica.session = Session(self._context, replica.endpoint, self._keys, self)
+
+    def _end_sessions(self) -> None:
+        sessions = self._sessions()
+        self._replicas.clear()
+        for session in sessions:
+            self._balance.discard(session)
+            session.close()
+        for session in sessions:
+            self._on_loss(session, ServiceUnavailable("the connection was closed"))
+        self._first_attempt_over.set()
