@@ -16,7 +16,7 @@ import gevent
 import zmq
 
 from brubeck.connection import Connection
-from brubeck.environment import MIN_SECRET_CHARACTERS, PUBLISHED_SECRETS
+from brubeck.environment import MIN_SECRET_CHARACTERS, PUBLISHED_SECRETS, SettingError
 from brubeck.health import HEALTHY
 from brubeck.logs import Occasionally
 from brubeck.sockets import LoopSocket
@@ -46,6 +46,10 @@ NOTICE = 0.2
 """Seconds from telling the callers that the service is stopping to its end, at least."""
 FORGET_AFTER = 30.0
 """Seconds of silence after which a caller's session is forgotten; callers ping every second."""
+
+
+_CURVE_BYTES = 33
+"""What encryption adds to a frame (CurveZMQ, ZeroMQ RFC 26), before ZeroMQ looks at its length."""
 
 
 class _Caller:
@@ -107,11 +111,15 @@ class ServiceConnection(Connection):
         router.set(zmq.ZAP_DOMAIN, DOMAIN)
         router.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
         router.set(zmq.ROUTER_MANDATORY, 1)
-        router.set(zmq.MAXMSGSIZE, protocol.MAX_FRAME_BYTES)
+        router.set(zmq.MAXMSGSIZE, protocol.MAX_FRAME_BYTES + _CURVE_BYTES)
         router.set(zmq.HANDSHAKE_IVL, 3000)
         router.set(zmq.BACKLOG, 1024)
         self._doorkeeper.watch(router)
-        router.bind(self._endpoint)
+        try:
+            router.bind(self._endpoint)
+        except zmq.ZMQError as error:
+            self._context.destroy(linger=0)
+            raise SettingError(f"cannot listen: {error}") from None
         self._router = LoopSocket(router, self._on_frames)
         self._clock = gevent.get_hub().loop.timer(FORGET_AFTER, FORGET_AFTER / 3)
         self._clock.start(self._forget_silent_callers)

@@ -30,7 +30,7 @@ class Doorkeeper:
         self._monitor: LoopSocket | None = None
 
     def watch(self, listener: "zmq.Socket[bytes]") -> None:
-        """Tell also of the peers that do not get as far as asking: they lack the service's key."""
+        """Tell also of peers that do not get as far as asking: they lack the service's key."""
         monitor = listener.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
         self._monitor = LoopSocket(monitor, self._on_failed_handshake)
 
@@ -41,7 +41,8 @@ class Doorkeeper:
             self._monitor.close()
 
     def _on_failed_handshake(self, _event: list[bytes]) -> None:
-        self._complain("a peer was refused: it does not know the passphrase")
+        # libzmq says the same of a message that was altered on its way.
+        self._complain("a peer does not know the passphrase, or what it said was altered")
 
     def _on_request(self, frames: list[bytes]) -> None:
         admitted = len(frames) == 7 and self._admits(frames)
