@@ -44,7 +44,8 @@ class Brubeck:
         handler_tuples: `(url pattern, handler class or function)`, first match wins.
         pool: makes the pool of greenlets that handle messages, such as `gevent.pool.Pool`; when
             it is full, messages are refused with 503.
-        base_handler: the class whose error page answers where no route does.
+        base_handler: the class whose error page answers where no route does, and where a
+            function fails; `WebMessageHandler` if None.
         no_handler: the class that answers where no route does, if that is another one.
         template_loader: returns the template environment, such as `load_jinja2_env(folder)`.
         log_level: a level of `logging`; used by `run`.
@@ -61,10 +62,10 @@ class Brubeck:
     def __init__(  # noqa: PLR0917  # in the order of the original's
         self,
         msg_conn: MessageConnection | None = None,
-        handler_tuples: Sequence[tuple[str, Target]] = (),
+        handler_tuples: Sequence[tuple[str, Target]] | None = None,
         pool: Callable[[], Any] | None = None,
         no_handler: type[MessageHandler] | None = None,
-        base_handler: type[MessageHandler] = WebMessageHandler,
+        base_handler: type[MessageHandler] | None = None,
         template_loader: Callable[[], Environment] | None = None,
         log_level: int | str = logging.INFO,
         login_url: str | None = None,
@@ -81,8 +82,8 @@ class Brubeck:
             raise ValueError("msg_conn is missing: where should messages come from?")
         self.msg_conn = msg_conn
         self.pool = pool() if pool else None
-        self.base_handler = base_handler
-        self.no_handler = no_handler or base_handler
+        self.base_handler = base_handler or WebMessageHandler
+        self.no_handler = no_handler or self.base_handler
         self.template_env = template_loader() if template_loader else None
         self.log_level = log_level
         self.log_format = log_format
@@ -95,7 +96,7 @@ class Brubeck:
         self.health_port = health_port
         self._resources: dict[Any, Any] = {}
         self._router = Router()
-        for pattern, target in handler_tuples:
+        for pattern, target in handler_tuples or ():
             self.add_route_rule(pattern, target)
 
     def add_route(
@@ -200,9 +201,9 @@ class Brubeck:
         handler: MessageHandler | None,
         base_handler: type[MessageHandler] | None,
     ) -> Any:
-        if handler is None and base_handler is not None:
-            return self.refuse(message, status_of(error), base_handler)
         try:
+            if handler is None and base_handler is not None:
+                handler = base_handler(self, message)
             if handler is not None:
                 return _checked(message, handler.error(error))
         except Exception:

@@ -5,7 +5,7 @@ application in a greenlet of its own, and ends when what is in hand is answered.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from gevent.event import Event
 from brubeck.handlers import MessageHandler
 from brubeck.health import HEALTHY
 from brubeck.in_hand import InHand
+from brubeck.request import Request
 
 if TYPE_CHECKING:
     from brubeck.application import Brubeck
@@ -37,7 +38,11 @@ class Connection:
         return self._stopping.is_set()
 
     def recv_forever_ever(self, application: "Brubeck") -> None:
-        """Receive and answer messages until `stop`, then finish those in hand."""
+        """Receive and answer messages until `stop`, then finish those in hand.
+
+        Raises:
+            SettingError: if it cannot begin; ends the program with one sentence.
+        """
         self._application = application
         self._in_hand.pool = application.pool
         self._open()
@@ -57,11 +62,35 @@ class Connection:
         """`ok`, or what is wrong."""
         return HEALTHY
 
+    def send(self, uuid: str, conn_id: str, msg: bytes) -> None:
+        """Send bytes to one browser's connection; raises as `reply_bulk`."""
+        self.reply_bulk(uuid, [conn_id], msg)
+
+    def reply(self, req: Request, msg: bytes) -> None:
+        """Send bytes to the browser that made a request; raises as `reply_bulk`."""
+        self.send(req.sender, req.conn_id, msg)
+
+    def reply_bulk(self, uuid: str, idents: Sequence[str], data: bytes) -> None:
+        """Send the same bytes to several connections of one Mongrel2; none close them.
+
+        Raises:
+            NotImplementedError: if there is no Mongrel2 at the other end.
+        """
+        raise NotImplementedError(f"{type(self).__name__} can only answer requests")
+
+    def close_bulk(self, uuid: str, idents: Sequence[str]) -> None:
+        """Close several connections of one Mongrel2; raises as `reply_bulk`."""
+        self.reply_bulk(uuid, idents, b"")
+
     def close(self) -> None:
         """Send what is waiting to be sent, and close the sockets."""
 
     def _open(self) -> None:
-        """Open the sockets; messages are taken from now on."""
+        """Open the sockets; messages are taken from now on.
+
+        Raises:
+            SettingError: if they cannot be opened.
+        """
         raise NotImplementedError
 
     def _refuse_new_work(self) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T", int, float)
 
-_ADDRESS = re.compile(r"tcp://[^/:]+:[0-9]{1,5}(/.*)?|ipc://.+")
+_ADDRESS = re.compile(r"tcp://[^/:]+:(?P<port>[0-9]{1,5})(/.*)?|ipc://.+")
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMATS = ("text", "json")
@@ -42,9 +42,15 @@ def address(name: str) -> str:
         SettingError: if it is missing, or none.
     """
     value = text(name)
-    if not _ADDRESS.fullmatch(value):
+    if not is_address(value):
         raise SettingError(f"{name} is {value!r}, not tcp://host:port or ipc://path")
     return value
+
+
+def is_address(value: str) -> bool:
+    """Whether a text is a ZeroMQ address: `tcp://host:port` or `ipc://path`."""
+    match = _ADDRESS.fullmatch(value)
+    return match is not None and 0 < int(match["port"] or 1) < 65536
 
 
 def number(name: str, default: float, *, least: float = 0.0) -> float:

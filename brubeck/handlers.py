@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -36,8 +37,10 @@ class MessageHandler:
     _SERVER_ERROR = 500
     _DEFAULT_STATUS = _SERVER_ERROR
 
-    _response_codes: ClassVar[Mapping[int, str]] = {}
-    """Status texts of your own; other codes have their usual one."""
+    _response_codes: ClassVar[Mapping[int, str]] = {s.value: s.phrase for s in HTTPStatus}
+    """The texts of statuses; a code that yours lacks has its usual one."""
+
+    _DEFAULT_HEADERS: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, application: Brubeck, message: Any) -> None:
         self.application = application
@@ -123,7 +126,7 @@ class MessageHandler:
         self, status_code: int, error_handler: Callable[[], Any] | None = None, **kwargs: Any
     ) -> Any:
         """The answer to something that went wrong; `error_handler` may fill the payload."""
-        self.clear_payload()
+        self._start_anew()
         self.set_status(status_code)
         if error_handler is not None:
             error_handler()
@@ -138,6 +141,11 @@ class MessageHandler:
         """The answer to an exception that a method let through; yours to override."""
         return self.render_error(status_of(err))
 
+    def _start_anew(self) -> None:
+        """Forget what was to be answered, and of what type it was."""
+        self.clear_payload()
+        self.headers = {k: v for k, v in self.headers.items() if k.lower() != "content-type"}
+
     def _full_payload(self) -> dict[str, Any]:
         return self._payload | {
             "status_code": self.status_code,
@@ -150,4 +158,6 @@ class MessageHandler:
         return Response(self.status_code, self.status_msg, headers, msgspec.json.encode(value))
 
     def _all_headers(self, content_type: str) -> dict[str, HeaderValue]:
-        return {"Content-Type": content_type} | self.headers
+        defaults = {**self._DEFAULT_HEADERS, "Content-Type": content_type}
+        given = {name.lower() for name in self.headers}
+        return {k: v for k, v in defaults.items() if k.lower() not in given} | self.headers

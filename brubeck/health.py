@@ -8,11 +8,17 @@ from collections.abc import Callable
 from gevent.server import StreamServer
 from gevent.socket import socket
 
+from brubeck.environment import SettingError
+
 HEALTHY = "ok"
 
 
 def serve_health(port: int, state: Callable[[], str]) -> StreamServer:
-    """Answer each connection to `port` on this host with the line `state` returns."""
+    """Answer each connection to `port` on this host with the line `state` returns.
+
+    Raises:
+        SettingError: if somebody else listens there.
+    """
 
     def answer(connection: socket, _address: object) -> None:
         connection.settimeout(2)
@@ -20,5 +26,8 @@ def serve_health(port: int, state: Callable[[], str]) -> StreamServer:
         connection.close()
 
     server = StreamServer(("127.0.0.1", port), answer)
-    server.start()
+    try:
+        server.start()
+    except OSError as error:
+        raise SettingError(f"health_port: cannot listen: {error.strerror}") from None
     return server

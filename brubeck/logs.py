@@ -10,14 +10,26 @@ import re
 import sys
 import time
 
+from brubeck.environment import SettingError
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def configure(level: int | str, log_format: str) -> None:
-    """Log to standard output, as `text` or as one JSON object a line (`json`)."""
+    """Log to standard output, as `text` or as one JSON object a line (`json`).
+
+    Raises:
+        SettingError: if there is no such level or format.
+    """
+    formatters = {"text": TextFormatter, "json": JsonFormatter}
+    if log_format not in formatters:
+        raise SettingError(f"log_format is {log_format!r}, not one of {', '.join(formatters)}")
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
-    logging.basicConfig(level=level, handlers=[handler])
+    handler.setFormatter(formatters[log_format]())
+    try:
+        logging.basicConfig(level=level, handlers=[handler])
+    except (TypeError, ValueError):
+        raise SettingError(f"log_level is {level!r}, not a level of logging") from None
 
 
 class JsonFormatter(logging.Formatter):

@@ -22,6 +22,7 @@ import zmq
 
 from brubeck import mongrel2
 from brubeck.connection import MAX_IN_HAND, Connection
+from brubeck.environment import SettingError, is_address
 from brubeck.health import HEALTHY
 from brubeck.logs import Occasionally
 from brubeck.request import Request
@@ -48,10 +49,16 @@ class Mongrel2Connection(Connection):
     """Serves the browsers of the Mongrel2 that PUSHes at `pull_addr` and SUBscribes at `pub_addr`.
 
     Both addresses are Mongrel2's (its `send_spec` and `recv_spec`).
+
+    Raises:
+        ValueError: if one of them is none.
     """
 
     def __init__(self, pull_addr: str, pub_addr: str) -> None:
         super().__init__(MAX_IN_HAND)
+        for addr in (pull_addr, pub_addr):
+            if not is_address(addr):
+                raise ValueError(f"not an address: {addr!r} (tcp://host:port or ipc://path)")
         self.pull_addr = pull_addr
         self.pub_addr = pub_addr
         self.dropped = 0
@@ -66,23 +73,11 @@ class Mongrel2Connection(Connection):
         """`ok` while Mongrel2 listens to the answers."""
         return HEALTHY if self._idents else "Mongrel2 has not subscribed"
 
-    def send(self, uuid: str, conn_id: str, msg: bytes) -> None:
-        """Send bytes to one browser's connection."""
-        self.reply_bulk(uuid, [conn_id], msg)
-
-    def reply(self, req: Request, msg: bytes) -> None:
-        """Send bytes to the browser that made a request."""
-        self.send(req.sender, req.conn_id, msg)
-
     def reply_bulk(self, uuid: str, idents: Sequence[str], data: bytes) -> None:
         """Send the same bytes to several connections of one Mongrel2; none close them."""
         for start in range(0, len(idents), mongrel2.MAX_TARGETS):
             chunk = idents[start : start + mongrel2.MAX_TARGETS]
             self._publish(uuid, mongrel2.reply(uuid, chunk, data))
-
-    def close_bulk(self, uuid: str, idents: Sequence[str]) -> None:
-        """Close several connections of one Mongrel2."""
-        self.reply_bulk(uuid, idents, b"")
 
     def close(self) -> None:
         """Send what is waiting to be sent, and close the sockets."""
@@ -224,7 +219,11 @@ class Mongrel2Connection(Connection):
 def _connected(
     socket: zmq.Socket[bytes], addr: str, on_message: Callable[[list[bytes]], None]
 ) -> LoopSocket:
-    """Connect a socket that notices within seconds, on both ends, when the other has gone."""
+    """Connect a socket that notices within seconds, on both ends, when the other has gone.
+
+    Raises:
+        SettingError: if ZeroMQ does not take the address.
+    """
     socket.set(zmq.HEARTBEAT_IVL, 1000)
     socket.set(zmq.HEARTBEAT_TIMEOUT, 3000)
     socket.set(zmq.HEARTBEAT_TTL, 3000)
@@ -232,5 +231,8 @@ def _connected(
     socket.set(zmq.HANDSHAKE_IVL, 3000)
     socket.set(zmq.RECONNECT_IVL, 100)
     socket.set(zmq.RECONNECT_IVL_MAX, 1000)
-    socket.connect(addr)
+    try:
+        socket.connect(addr)
+    except zmq.ZMQError as error:
+        raise SettingError(f"cannot connect: {error}") from None
     return LoopSocket(socket, on_message)

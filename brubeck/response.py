@@ -8,7 +8,7 @@ HeaderValue = str | Sequence[str]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING = frozenset(("content-length", "connection", "transfer-encoding"))
-_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +89,4 @@ def header_fields(response: Response, server_headers: Mapping[str, str]) -> list
 
 def _check(name: str, value: str) -> None:
     if _FORBIDDEN.search(value):
-        raise ValueError(f"{name}: a control character in {value!r}")
+        raise ValueError(f"{name}: a control character, or one beyond latin-1, in {value!r}")

@@ -37,7 +37,7 @@ class Router:
         try:
             compiled = re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"route {pattern!r}: {error}") from error
+            raise ValueError(f"route {pattern!r}: {error}") from None
         self._rules.append((compiled, getattr(target, "transport", "http"), target))
 
     def route(self, transport: str, path: str) -> Route | None:

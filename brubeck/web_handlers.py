@@ -6,7 +6,7 @@ import html
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from brubeck import cookies
 from brubeck.errors import status_of
@@ -31,6 +31,8 @@ class WebMessageHandler(MessageHandler):
     _NOT_FOUND = 404
     _NOT_ALLOWED = 405
     _SERVER_ERROR = 500
+
+    _DEFAULT_HEADERS: ClassVar[Mapping[str, str]] = {"X-Content-Type-Options": "nosniff"}
 
     body: str | bytes = ""
 
@@ -117,7 +119,7 @@ class WebMessageHandler(MessageHandler):
         self.set_body("")
         return self.render()
 
-    def render(self, status_code: int | None = None, *, http_200: bool = False, **_: Any) -> Any:
+    def render(self, status_code: int | None = None, http_200: bool = False, **_: Any) -> Any:
         """The answer; with `http_200` its HTTP status is 200 whatever the handler's is."""
         if status_code is not None:
             self.set_status(status_code)
@@ -142,12 +144,14 @@ class WebMessageHandler(MessageHandler):
         """The answer to an exception: its page, or its traceback where `debug` is on."""
         if not self.application.debug:
             return super().error(err)
-        text = "".join(traceback.format_exception(err))
-        self.set_body(text, {"Content-Type": "text/plain; charset=utf-8"}, status_of(err))
-        return self.render()
+        self._start_anew()
+        self.set_status(status_of(err))
+        text = "".join(traceback.format_exception(err)).encode(errors="backslashreplace")
+        headers = self._all_headers("text/plain; charset=utf-8")
+        return Response(self.status_code, self.status_msg, headers, text)
 
     def _all_headers(self, content_type: str) -> dict[str, HeaderValue]:
-        headers = {"X-Content-Type-Options": "nosniff"} | super()._all_headers(content_type)
+        headers = super()._all_headers(content_type)
         if self._cookies:
             headers["Set-Cookie"] = list(self._cookies.values())
         return headers
@@ -156,7 +160,9 @@ class WebMessageHandler(MessageHandler):
 class JSONMessageHandler(WebMessageHandler):
     """Answers with its payload as JSON."""
 
-    def render(self, status_code: int | None = None, *, hide_status: bool = False, **_: Any) -> Any:
+    def render(  # type: ignore[override]  # the order of its arguments is the original's
+        self, status_code: int | None = None, hide_status: bool = False, **_: Any
+    ) -> Any:
         """The payload with its status; with `hide_status` only its `data`, where it has one."""
         if status_code is not None:
             self.set_status(status_code)

@@ -118,7 +118,9 @@ class ServiceConnection(Connection):
         try:
             router.bind(self._endpoint)
         except zmq.ZMQError as error:
-            self._context.destroy(linger=0)
+            router.close(linger=0)
+            self._doorkeeper.close()
+            self._context.term()
             raise SettingError(f"cannot listen: {error}") from None
         self._router = LoopSocket(router, self._on_frames)
         self._clock = gevent.get_hub().loop.timer(FORGET_AFTER, FORGET_AFTER / 3)

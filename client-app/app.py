@@ -33,7 +33,7 @@ service_timeout = environment.number("SERVICE_TIMEOUT", 30.0, least=0.1)
 slow_seconds = environment.number("SLOW_SECONDS", 5.0)
 
 
-class Page(Jinja2Rendering):
+class Page(Jinja2Rendering, WebMessageHandler):
     """A page of this site; everything it shows comes from this site."""
 
     def initialize(self) -> None:

@@ -38,6 +38,7 @@ def ask(
     method: str = "GET",
     *,
     headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
     timeout: float = 60.0,
 ) -> Answer:
     """The answer to one request on a connection of its own.
@@ -48,9 +49,9 @@ def ask(
     started = time.monotonic()
     with connection(port, timeout=timeout) as browser:
         try:
-            browser.request(method, path, headers=dict(headers or {}))
+            browser.request(method, path, body, dict(headers or {}))
             response = browser.getresponse()
-            status, fields, body = response.status, response.headers, response.read()
+            status, fields, content = response.status, response.headers, response.read()
         except (ConnectionError, HTTPException):
-            status, fields, body = 0, HTTPMessage(), b""
-    return Answer(status, fields, body.decode("utf-8"), time.monotonic() - started)
+            status, fields, content = 0, HTTPMessage(), b""
+    return Answer(status, fields, content.decode("utf-8"), time.monotonic() - started)

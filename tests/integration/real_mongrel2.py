@@ -11,6 +11,7 @@ from typing import Literal, Self
 from tests.http import Answer, ask
 from tests.integration.programs import Program
 from tests.needs import need, program
+from tests.ports import free_port
 from tests.waiting import eventually
 
 CONFIGURATION = """\
@@ -45,13 +46,6 @@ FIXED_IDENT = "82209006-86FF-4982-B5EA-D1E29E55D481"
 def need_mongrel2() -> None:
     """Skip the test on a machine without Mongrel2, or fail it where `CI` is set."""
     need(program("mongrel2") and program("m2sh"), "Mongrel2 (Debian's mongrel2-core)")
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.integration.programs import Program, python_program
-from tests.integration.real_mongrel2 import Mongrel2, free_port, need_mongrel2
+from tests.integration.real_mongrel2 import Mongrel2, need_mongrel2
+from tests.ports import free_port
 from tests.waiting import eventually
 
 SEED = Path(__file__).parent / "seed"

@@ -1,0 +1,74 @@
+"""The deployment that the tests share, built and started once and gone at the end."""
+
+import os
+import sys
+from collections.abc import Generator, Iterator
+from subprocess import run
+
+import pytest
+
+from tests.e2e.deployment import Deployment
+from tests.needs import ROOT, need, program
+from tests.ports import free_port
+
+SHARED = pytest.StashKey[Deployment]()
+
+
+@pytest.fixture(scope="session")
+def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    """The deployment, for tests that leave it as they found it."""
+    assert "gevent" not in sys.modules, "run these tests by themselves: scripts/test e2e"
+    need(_docker_answers(), "a Docker engine with Compose")
+    environment = {
+        "COMPOSE_PROJECT_NAME": f"brubeck-e2e-{os.getpid()}",
+        "TAG": f"e2e-{os.getpid()}",
+        "PUBLISH_ADDRESS": "127.0.0.1",
+        "PORT": str(free_port()),
+        "SLOW_SECONDS": os.environ.get("SLOW_SECONDS", "5"),
+    }
+    with pytest.MonkeyPatch.context() as shell:
+        for name, value in environment.items():
+            shell.setenv(name, value)
+        deployment = Deployment(ROOT, environment)
+        try:
+            _bring_up(deployment, request)
+            yield deployment
+        finally:
+            deployment.remove()
+
+
+def _bring_up(deployment: Deployment, request: pytest.FixtureRequest) -> None:
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    try:
+        with capture.global_and_fixture_disabled():
+            deployment.build()
+        deployment.start()
+    except Exception:
+        request.session.shouldfail = "there is nothing to test without the deployment"
+        raise
+    request.config.stash[SHARED] = deployment
+
+
+@pytest.fixture
+def deployment_to_break(deployment: Deployment) -> Iterator[Deployment]:
+    """The deployment, for tests that break something: it is repaired after each."""
+    yield deployment
+    deployment.repair()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the containers said during a test that failed belongs to its report."""
+    report = yield
+    deployment = item.config.stash.get(SHARED, None)
+    if report.failed and deployment is not None:
+        said = deployment.all_logs(since=call.start - 10)
+        report.sections.append(("docker compose logs", said))
+    return report
+
+
+def _docker_answers() -> bool:
+    command = ("docker", "compose", "ls")  # asks the engine, by the plugin
+    return bool(program("docker")) and not run(command, capture_output=True, check=False).returncode

@@ -1,0 +1,386 @@
+"""Whatever a peer says, nothing dies, nobody else notices, and the next good word is understood."""
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+from gevent import socket
+
+from brubeckservice import protocol, service_connection
+from brubeckservice.addresses import parse_address
+from brubeckservice.base import ServiceError, ServiceMessageHandler, ServiceProtocolError
+from tests.integration.calls.instances import ECHO, Caller, Service
+from tests.integration.calls.raw_peers import Message, RawCaller, RawService, an_echo, frame_of
+from tests.waiting import eventually
+
+Serve = Callable[..., Service]
+NewRawCaller = Callable[..., RawCaller]
+StartRawService = Callable[..., RawService]
+
+SEED = 20130101
+MUTATIONS = 10_000
+
+NONSENSE = {
+    "an empty frame": [b""],
+    "two frames": [b'[["ping",1]]', b'[["ping",2]]'],
+    "empty frames": [b"", b"", b""],
+    "a thousand frames": [b'[["ping",1]]'] * 1000,
+    "random bytes": [random.Random(SEED).randbytes(1000)],
+    "no JSON": [b"GET / HTTP/1.1\r\n\r\n"],
+    "an object": [b'{"call": 1}'],
+    "a kind that is none": [b"[[1],[[]],[null]]"],
+    "a kind that is no UTF-8": [b'[["\xff\xfe"]]'],
+    "nesting without end": [b"[" * 500_000],
+    "a nested message": [b'[["call",9,1000,"/p","request",{},{"a":' + b"[" * 400_000],
+    "a number without end": [b'[["ping",' + b"9" * 500_000 + b"]]"],
+    "a text of a megabyte": [b'[["hello",[1],"' + b"x" * 1_000_000 + b'"]]'],
+    "a million messages": [b"[" + b",".join([b"[]"] * 300_000) + b"]"],
+    "a message of the other side": [b'[["response",1,200,"OK","/p"]]'],
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No message may run into an error nobody foresaw."""
+    yield
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [record.getMessage() for record in errors] == []
+
+
+def call(id_: int, **arguments: Any) -> Message:
+    return ["call", id_, 5000, "/echo", "request", {}, arguments]
+
+
+# What a service hears
+
+
+@pytest.mark.parametrize("kind", NONSENSE)
+def test_a_service_drops_nonsense_and_answers_the_next_good_call(
+    serve: Serve, raw_caller: NewRawCaller, caller: Caller, kind: str
+) -> None:
+    service = serve()
+    peer = raw_caller(service.addr)
+    peer.send(*NONSENSE[kind])
+    peer.greet()
+
+    peer.send(*NONSENSE[kind])
+    peer.say(call(1, a=1))
+
+    assert peer.hear("response", seconds=10)[7] == {"a": 1}
+    assert service.connection.dropped >= 2
+    assert caller.ask(service.addr)[0].status_code == 200
+
+
+def test_a_frame_past_the_bound_ends_the_connection_of_who_sent_it_only(
+    serve: Serve, raw_caller: NewRawCaller
+) -> None:
+    service = serve()
+    good, bad = raw_caller(service.addr), raw_caller(service.addr)
+    good.greet()
+    bad.greet()
+
+    bad.send(b" " * (protocol.MAX_FRAME_BYTES + 100))
+    good.say(call(1))
+
+    assert good.hear("response")[1] == 1
+
+    def has_a_new_session() -> bool:
+        bad.say(["hello", [1]])  # libzmq connects again; what was under way may be lost
+        return service.callers == 3
+
+    eventually(has_a_new_session, "the connection was ended", seconds=10)
+
+
+def test_a_frame_at_the_bound_is_read(serve: Serve, raw_caller: NewRawCaller) -> None:
+    service = serve()
+    peer = raw_caller(service.addr)
+    peer.greet()
+
+    peer.send(frame_of(call(1)).ljust(protocol.MAX_FRAME_BYTES))
+
+    assert peer.hear("response")[1] == 1
+
+
+def test_bytes_that_are_no_zeromq_harm_nobody(serve: Serve, caller: Caller) -> None:
+    service = serve()
+    _, host, port = parse_address(service.addr)
+    choose = random.Random(SEED)
+
+    for data in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00", choose.randbytes(5000)):
+        with socket.create_connection((host, port), timeout=5) as stranger:
+            stranger.sendall(data)
+
+    assert caller.ask(service.addr)[0].status_code == 200
+
+
+def test_who_calls_before_hello_is_told_goodbye_and_nothing_is_executed(
+    serve: Serve, raw_caller: NewRawCaller
+) -> None:
+    executed: list[Any] = []
+
+    class Counts(ServiceMessageHandler):
+        def request(self) -> None:
+            executed.append(self.message)
+
+    service = serve([("^/echo$", Counts)])
+    peer = raw_caller(service.addr)
+
+    peer.say(call(1))
+    assert peer.hear("goodbye") == ["goodbye", "no session: say hello first"]
+    peer.say(["ping", 1])
+    assert peer.hear("goodbye")
+    assert peer.greet()
+
+    assert executed == []
+
+
+@pytest.mark.parametrize("versions", [[], [0], [2, 3], [-1], [2**60]])
+def test_who_speaks_no_common_version_is_told_which_one_is_spoken(
+    serve: Serve, raw_caller: NewRawCaller, versions: list[int]
+) -> None:
+    service = serve()
+    peer = raw_caller(service.addr)
+
+    peer.say(["hello", versions])
+
+    assert peer.hear("goodbye") == ["goodbye", "no common version: this service speaks 1"]
+    assert service.callers == 0
+
+
+def test_a_version_among_others_is_chosen(serve: Serve, raw_caller: NewRawCaller) -> None:
+    service = serve()
+    peer = raw_caller(service.addr)
+
+    peer.say(["hello", [7, 1, 3]])
+
+    assert peer.hear("welcome") == ["welcome", 1, service.connection.instance, 5000]
+
+
+def test_past_the_bound_of_sessions_a_caller_is_told_goodbye(
+    serve: Serve, raw_caller: NewRawCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_connection, "MAX_SESSIONS", 2)
+    service = serve()
+    for _ in range(2):
+        raw_caller(service.addr).greet()
+
+    peer = raw_caller(service.addr)
+    peer.say(["hello", [1]])
+
+    assert peer.hear("goodbye") == ["goodbye", "too many sessions"]
+
+
+def test_a_caller_that_falls_silent_is_forgotten(
+    serve: Serve, raw_caller: NewRawCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_connection, "FORGET_AFTER", 0.3)
+    service = serve()
+    raw_caller(service.addr).greet()
+
+    eventually(lambda: service.callers == 0, "it is forgotten", seconds=5)
+
+
+def test_a_call_that_was_here_before_is_not_executed_again(
+    serve: Serve, raw_caller: NewRawCaller
+) -> None:
+    service = serve()
+    peer = raw_caller(service.addr)
+    peer.greet()
+
+    peer.say(call(5), call(5), call(4), call(6))
+
+    assert [peer.hear("response")[1], peer.hear("response")[1]] == [5, 6]
+    peer.say(["ping", 1])
+    peer.hear("pong")
+    assert peer.heard_so_far() == []
+    assert service.connection.dropped == 2
+
+
+def test_unknown_kinds_and_elements_are_ignored_on_both_sides(
+    serve: Serve, raw_caller: NewRawCaller, raw_service: StartRawService, caller: Caller
+) -> None:
+    peer = raw_caller(serve().addr)
+    peer.say(["news", 1], ["hello", [1], "raw", "new"], ["call", 1, 1000, "/echo"] + 9 * ["new"])
+    peer.say([*call(2), "r-1", "", "new in version 9", {"a": [1]}])
+    assert peer.hear("response")[1:3] == [2, 200]
+
+    future = raw_service(
+        lambda c: [["news", 1], [*an_echo(c)[0], "r-1", "new in version 9"]],
+        greeting=["welcome", 1, "raw", 100, "new in version 9"],
+    )
+    assert caller.ask(future.addr, "/echo", {"a": 1})[0].body == {"a": 1}
+
+
+# What a caller hears
+
+
+@pytest.mark.parametrize("kind", NONSENSE)
+def test_a_caller_drops_nonsense_and_understands_the_next_good_answer(
+    raw_service: StartRawService, caller: Caller, kind: str
+) -> None:
+    service = raw_service()
+    caller.ask(service.addr)
+    (session,) = caller.sessions(service.addr)
+
+    service.send(*NONSENSE[kind])
+
+    assert caller.ask(service.addr, "/echo", {"a": 1})[0].body == {"a": 1}
+    assert caller.sessions(service.addr) == [session]
+
+
+FORGERIES: dict[str, Callable[[Message], list[Message]]] = {
+    "another id": lambda c: [["response", c[1] + 1, 200, "OK", c[3]]],
+    "an id nobody has": lambda c: [["response", 2**53 - 1, 200, "OK", c[3]]],
+    "a refusal of another call": lambda c: [["refused", c[1] + 1, "overloaded"]],
+}
+
+
+@pytest.mark.parametrize("kind", FORGERIES)
+def test_an_answer_to_no_call_changes_nothing_but_a_counter(
+    raw_service: StartRawService, caller: Caller, kind: str
+) -> None:
+    service = raw_service(lambda c: FORGERIES[kind](c) + an_echo(c))
+
+    response, _ = caller.ask(service.addr, "/echo", {"a": 1})
+
+    assert response.body == {"a": 1}
+    assert caller.connection(service.addr).dropped == 1
+
+
+def test_the_first_of_two_answers_counts(raw_service: StartRawService, caller: Caller) -> None:
+    service = raw_service(
+        lambda c: [*an_echo(c), ["response", c[1], 500, "a second one", c[3]], *an_echo(c)]
+    )
+
+    assert caller.ask(service.addr)[0].status_code == 200
+
+    connection = caller.connection(service.addr)
+    eventually(lambda: connection.dropped == 2, "the others are dropped", seconds=5)
+
+
+def test_a_service_cannot_answer_for_another_one(
+    raw_service: StartRawService, caller: Caller
+) -> None:
+    services = [raw_service(lambda _: []), raw_service(lambda _: [])]
+    addr = [service.addr for service in services]
+    caller.wait_for_replicas(addr, 2)
+    waiting = gevent.spawn(caller.ask, addr, "/echo", {"a": 1})
+    eventually(lambda: any(service.calls for service in services), "one is asked", seconds=5)
+    asked, forger = services if services[0].calls else reversed(services)
+    (question,) = asked.calls
+
+    forger.say(["response", question[1], 200, "forged", question[3]])
+    connection = caller.connection(addr)
+    eventually(lambda: connection.dropped == 1, "the forgery is dropped", seconds=5)
+    asked.say(*an_echo(question))
+
+    assert waiting.get(timeout=5)[0].body == {"a": 1}
+
+
+def test_an_answer_about_another_path_is_an_error_and_reaches_no_handler(
+    raw_service: StartRawService, new_caller: Callable[..., Caller]
+) -> None:
+    class Private(ServiceMessageHandler):
+        def response(self) -> None:
+            raise AssertionError("a response chose its handler")
+
+    caller = new_caller([("^/private$", Private)])
+    service = raw_service(lambda c: [["response", c[1], 200, "OK", "/private"]])
+
+    with pytest.raises(ServiceProtocolError, match="another path"):
+        caller.ask(service.addr, "/echo")
+
+
+@pytest.mark.parametrize("method", ["__init__", "_private", "render", "head", "", "initialize"])
+def test_no_method_of_a_response_runs_anything_but_the_eight(
+    raw_service: StartRawService, new_caller: Callable[..., Caller], method: str
+) -> None:
+    service = raw_service(lambda c: [["response", c[1], 200, "OK", c[3], method]])
+    caller = new_caller(ECHO)
+
+    response, result = caller.ask(service.addr)
+
+    assert (response.status_code, result.status_code) == (200, 405)
+
+
+# A great many changes
+
+
+def mutated(choose: random.Random, frame: bytes) -> bytes:
+    """The frame after one to three random changes."""
+    data = bytearray(frame)
+    for _ in range(choose.randint(1, 3)):
+        start = choose.randrange(len(data) + 1)
+        end = min(len(data), start + choose.randint(1, 8))
+        match choose.randrange(5):
+            case 0 if start < len(data):
+                data[start] ^= 1 << choose.randrange(8)
+            case 1:
+                del data[start:end]
+            case 2:
+                data[start:start] = choose.randbytes(choose.randint(1, 4))
+            case 3:
+                data[start:start] = data[start:end]
+            case 4:
+                data[start:end] = choose.choice((b"[", b"]", b",", b'"', b"-1", b"1e9", b"null"))
+    return bytes(data)
+
+
+def test_a_service_survives_ten_thousand_random_changes(
+    serve: Serve, raw_caller: NewRawCaller, caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    choose = random.Random(SEED)
+    service = serve()
+    peer = raw_caller(service.addr)
+    peer.greet()
+    good: list[list[Message]] = [
+        [["hello", [1], "raw"]],
+        [["ping", 7]],
+        [call(1, text="naïve ☃", n=[1.5, None, {"a": True}])],
+        [
+            ["ping", 8],
+            call(2, a=1),
+            ["call", 3, 1000, "/nowhere", "get", {"X": "1"}, {}, "r-1", ""],
+        ],
+    ]
+
+    for _ in range(MUTATIONS):
+        peer.send(mutated(choose, frame_of(*choose.choice(good))))
+    peer.say(call(protocol.MAX_ID, a="good"))
+
+    with gevent.Timeout(30):
+        while peer.hear("response", seconds=30)[1] != protocol.MAX_ID:
+            pass
+    assert service.connection.dropped > MUTATIONS / 10
+    assert caller.ask(service.addr, "/echo", {"a": 1})[0].body == {"a": 1}
+    eventually(lambda: service.in_hand == 0, "nothing is left over", seconds=10)
+
+
+def test_a_caller_survives_ten_thousand_random_changes(
+    raw_service: StartRawService, caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    choose = random.Random(SEED)
+    service = raw_service()
+    caller.ask(service.addr)
+    good: list[list[Message]] = [
+        [["pong", 7, 3, False]],
+        [["refused", 1, "overloaded"]],
+        [["response", 1, 200, "naïve ☃", "/echo", "response", {"X": "1"}, {"a": [1.5, None]}]],
+        [["pong", 8], ["response", 2, 404, "", "/echo"], ["response", 3, 500, "", "/p"]],
+    ]
+
+    for _ in range(MUTATIONS):
+        service.send(mutated(choose, frame_of(*choose.choice(good))))
+
+    def answers() -> bool:
+        try:
+            return bool(caller.ask(service.addr, "/echo", {"a": 1})[0].body == {"a": 1})
+        except ServiceError:
+            return False  # a change may have made the service say that it is stopping
+
+    eventually(answers, "the next good answer is understood", seconds=20)

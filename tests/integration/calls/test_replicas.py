@@ -1,0 +1,189 @@
+"""A service is all its replicas: every one is used, the least busy first."""
+
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gevent
+import pytest
+
+from brubeckservice.base import ServiceMessageHandler, ServiceResponse
+from tests.integration.calls.instances import ECHO, Caller, Service
+from tests.ports import free_port
+from tests.waiting import eventually
+
+Serve = Callable[..., Service]
+
+
+class Who(ServiceMessageHandler):
+    """Says which replica answered."""
+
+    def request(self) -> ServiceResponse:
+        self.set_status(200)
+        self.add_to_payload("addr", self.application.msg_conn.addr)  # type: ignore[attr-defined]
+        return self.render()
+
+
+ROUTES = [*ECHO, ("^/who$", Who)]
+
+
+def who_answers(caller: Caller, addr: str | Sequence[str], calls: int) -> Counter[str]:
+    """How many of several calls each replica answered."""
+    return Counter(caller.ask(addr, "/who")[0].body["addr"] for _ in range(calls))
+
+
+def test_all_addresses_of_a_list_are_used_alike(serve: Serve, caller: Caller) -> None:
+    services = [serve(ROUTES) for _ in range(3)]
+    addr = [service.addr for service in services]
+    caller.wait_for_replicas(addr, 3)
+
+    assert who_answers(caller, addr, 9) == dict.fromkeys(addr, 3)
+
+
+def test_a_replica_that_has_a_call_in_hand_is_asked_last(serve: Serve, caller: Caller) -> None:
+    services = [serve(ROUTES) for _ in range(3)]
+    addr = [service.addr for service in services]
+    caller.wait_for_replicas(addr, 3)
+    slow = gevent.spawn(caller.ask, addr, "/echo", {"seconds": 1})
+    eventually(lambda: any(s.in_hand for s in services), "the slow call is in hand", seconds=5)
+    (busy,) = (service.addr for service in services if service.in_hand)
+
+    answered = who_answers(caller, addr, 8)
+
+    assert busy not in answered
+    assert sorted(answered.values()) == [4, 4]
+    slow.get(timeout=5)
+
+
+def test_the_calls_of_a_replica_that_goes_go_to_the_others(serve: Serve, caller: Caller) -> None:
+    stays, goes = serve(ROUTES), serve(ROUTES)
+    addr = [stays.addr, goes.addr]
+    caller.wait_for_replicas(addr, 2)
+
+    goes.stop()
+
+    assert who_answers(caller, addr, 6) == {stays.addr: 6}
+
+
+def test_a_replica_that_comes_back_is_used_again(serve: Serve, caller: Caller) -> None:
+    stays, goes = serve(ROUTES), serve(ROUTES)
+    addr = [stays.addr, goes.addr]
+    caller.wait_for_replicas(addr, 2)
+    goes.stop()
+    assert who_answers(caller, addr, 2) == {stays.addr: 2}
+
+    serve(ROUTES, addr=goes.addr)
+
+    caller.wait_for_replicas(addr, 2)
+    assert who_answers(caller, addr, 6) == {stays.addr: 3, goes.addr: 3}
+
+
+class NameService:
+    """Knows one name; its addresses are all of this machine."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.hosts: list[str] = []
+        self.asked = 0
+
+    def getaddrinfo(self, host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
+        self.asked += 1
+        assert host == "slow-service"
+        if not self.hosts:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in self.hosts
+        ]
+
+    @property
+    def addr(self) -> str:
+        return f"tcp://slow-service:{self.port}"
+
+    def addr_of(self, host: str) -> str:
+        return f"tcp://{host}:{self.port}"
+
+    def wait_for_lookup(self) -> None:
+        """Wait until a lookup that began from now on has ended."""
+        asked = self.asked
+        eventually(lambda: self.asked >= asked + 2, "the name is looked up", seconds=5)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> NameService:
+    names = NameService()
+    monkeypatch.setattr("brubeckservice.addresses.socket.getaddrinfo", names.getaddrinfo)
+    return names
+
+
+ONE, TWO, THREE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+
+
+def test_all_addresses_of_a_name_are_used(serve: Serve, caller: Caller, names: NameService) -> None:
+    names.hosts = [ONE, TWO, THREE]
+    for host in names.hosts:
+        serve(ROUTES, addr=names.addr_of(host))
+    caller.wait_for_replicas(names.addr, 3)
+
+    answered = who_answers(caller, names.addr, 9)
+
+    assert answered == {names.addr_of(host): 3 for host in names.hosts}
+
+
+def test_an_address_that_appears_is_used_within_seconds(
+    serve: Serve, caller: Caller, names: NameService
+) -> None:
+    names.hosts = [ONE]
+    for host in (ONE, TWO):
+        serve(ROUTES, addr=names.addr_of(host))
+    assert who_answers(caller, names.addr, 2) == {names.addr_of(ONE): 2}
+
+    names.hosts = [ONE, TWO]
+
+    caller.wait_for_replicas(names.addr, 2)
+    assert who_answers(caller, names.addr, 4) == {names.addr_of(ONE): 2, names.addr_of(TWO): 2}
+
+
+def test_an_address_that_disappears_gets_no_new_calls_and_goes_when_it_has_none_in_hand(
+    serve: Serve, caller: Caller, names: NameService
+) -> None:
+    names.hosts = [ONE, TWO]
+    one, two = (serve(ROUTES, addr=names.addr_of(host)) for host in (ONE, TWO))
+    caller.wait_for_replicas(names.addr, 2)
+    calls = [gevent.spawn(caller.ask, names.addr, "/echo", {"seconds": 2.5}) for _ in range(2)]
+    eventually(lambda: one.in_hand == two.in_hand == 1, "each has a call in hand", seconds=5)
+
+    names.hosts = [ONE]
+
+    caller.wait_for_replicas(names.addr, 1)
+    assert who_answers(caller, names.addr, 4) == {one.addr: 4}
+    assert two.in_hand == 1
+    assert [call.get(timeout=5)[0].status_code for call in calls] == [200, 200]
+    eventually(lambda: len(caller.sessions(names.addr)) == 1, "its connection is closed", seconds=5)
+
+
+def test_a_lookup_that_fails_changes_nothing(
+    serve: Serve, caller: Caller, names: NameService
+) -> None:
+    names.hosts = [ONE, TWO]
+    for host in names.hosts:
+        serve(ROUTES, addr=names.addr_of(host))
+    caller.wait_for_replicas(names.addr, 2)
+
+    names.hosts = []
+    names.wait_for_lookup()
+
+    assert who_answers(caller, names.addr, 4) == {names.addr_of(ONE): 2, names.addr_of(TWO): 2}
+
+
+def test_a_name_that_nobody_knew_is_found_when_somebody_does(
+    serve: Serve, caller: Caller, names: NameService
+) -> None:
+    serve(ROUTES, addr=names.addr_of(ONE))
+    caller.connection(names.addr)
+    names.wait_for_lookup()
+
+    names.hosts = [ONE]
+
+    caller.wait_for_replicas(names.addr, 1)
+    assert who_answers(caller, names.addr, 1) == {names.addr_of(ONE): 1}

@@ -1,0 +1,160 @@
+"""What all connections have in common: they live until they are stopped and done."""
+
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+from gevent.pool import Pool
+
+from brubeck.application import Brubeck
+from brubeck.connection import Connection
+from brubeck.health import HEALTHY
+from brubeck.web_handlers import WebMessageHandler
+from tests.unit.brubeck.fakes import brubeck, request
+
+
+class RecordedConnection(Connection):
+    """Records its life, and takes messages from the test."""
+
+    def __init__(self) -> None:
+        super().__init__(max_in_hand=10)
+        self.life: list[str] = []
+
+    def _open(self) -> None:
+        self.life.append("open")
+
+    def _refuse_new_work(self) -> None:
+        self.life.append("refuse new work")
+
+    def close(self) -> None:
+        self.life.append("close")
+
+    def take(self, seconds: float = 60.0) -> None:
+        """A message comes, to be answered within `seconds`."""
+        self._handle(request(), seconds, WebMessageHandler, self._answer)
+
+    def _answer(self, response: Any) -> None:
+        self.life.append(f"answer {response.status_code}")
+
+
+@pytest.fixture
+def connection() -> RecordedConnection:
+    return RecordedConnection()
+
+
+@pytest.fixture
+def may_answer() -> Event:
+    return Event()
+
+
+@pytest.fixture
+def application(may_answer: Event) -> Brubeck:
+    """An application whose handler waits for leave to answer."""
+
+    class Page(WebMessageHandler):
+        def get(self) -> Any:
+            may_answer.wait()
+            return self.render(200)
+
+    return brubeck((r"^/", Page), drain_timeout=10)
+
+
+def serve(connection: Connection, application: Brubeck) -> "gevent.Greenlet[..., None]":
+    running = gevent.spawn(connection.recv_forever_ever, application)
+    gevent.idle()
+    return running
+
+
+def test_a_connection_that_is_stopped_finishes_what_is_in_hand_and_closes(
+    connection: RecordedConnection, application: Brubeck, may_answer: Event
+) -> None:
+    # Given
+    running = serve(connection, application)
+    connection.take()
+    # When
+    connection.stop()
+    gevent.idle()
+    # Then
+    assert connection.stopping
+    assert connection.life == ["open", "refuse new work"]
+    may_answer.set()
+    running.get(timeout=10)
+    assert connection.life == ["open", "refuse new work", "answer 200", "close"]
+
+
+def test_a_connection_waits_for_what_is_in_hand_no_longer_than_it_may(
+    connection: RecordedConnection, application: Brubeck, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given
+    application.drain_timeout = 0.05
+    running = serve(connection, application)
+    connection.take()
+    # When
+    connection.stop()
+    # Then
+    running.get(timeout=10)
+    assert connection.life == ["open", "refuse new work", "close"]
+    assert "1 messages were still in hand" in caplog.text
+
+
+def test_a_message_is_answered_at_its_deadline(
+    connection: RecordedConnection, application: Brubeck
+) -> None:
+    running = serve(connection, application)
+    connection.take(seconds=0.05)
+    connection.stop()
+    running.get(timeout=10)
+    assert connection.life == ["open", "refuse new work", "answer 504", "close"]
+
+
+def test_on_finish_runs_also_for_a_handler_that_is_ended_at_its_deadline(
+    connection: RecordedConnection,
+) -> None:
+    # Given
+    finished = Event()
+
+    class Page(WebMessageHandler):
+        def get(self) -> Any:
+            Event().wait()
+
+        def on_finish(self) -> None:
+            finished.set()
+
+    running = serve(connection, brubeck((r"^/", Page)))
+    # When
+    connection.take(seconds=0.05)
+    # Then
+    assert finished.wait(10)
+    connection.stop()
+    running.get(timeout=10)
+
+
+def test_a_connection_that_cannot_open_says_why_and_does_not_run(application: Brubeck) -> None:
+    with pytest.raises(NotImplementedError):
+        Connection(max_in_hand=10).recv_forever_ever(application)
+
+
+def test_a_connection_without_a_mongrel2_can_only_answer() -> None:
+    with pytest.raises(NotImplementedError, match="RecordedConnection"):
+        RecordedConnection().send("ident", "7", b"news")
+
+
+def test_messages_are_handled_in_the_applications_pool(
+    connection: RecordedConnection, application: Brubeck, may_answer: Event
+) -> None:
+    # Given
+    application.pool = Pool(1)
+    running = serve(connection, application)
+    # When
+    connection.take()
+    # Then
+    assert application.pool.full()
+    may_answer.set()
+    connection.stop()
+    running.get(timeout=10)
+
+
+def test_a_connection_is_well_until_it_knows_better(connection: RecordedConnection) -> None:
+    assert connection.health() == HEALTHY
+    assert not connection.stopping

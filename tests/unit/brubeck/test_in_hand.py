@@ -1,0 +1,187 @@
+"""Messages in hand: exactly one answer each, in time, whatever the work does."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+from gevent.pool import Pool
+from gevent.queue import Queue
+
+from brubeck.in_hand import InHand
+
+LONG = 60.0
+SHORT = 0.05
+
+Answers = Queue[Any]
+
+
+@pytest.fixture
+def answers() -> Answers:
+    return Queue()
+
+
+def too_late() -> str:
+    return "too late"
+
+
+def start(in_hand: InHand, answers: Answers, work: Callable[[], Any], seconds: float) -> None:
+    in_hand.start(seconds, work=work, answer=answers.put, too_late=too_late)
+
+
+def after_the_deadline(in_hand: InHand) -> None:
+    """Wait until deadlines as long as SHORT that were started before this have passed."""
+    passed = Event()
+    in_hand.start(2 * SHORT, Event().wait, lambda _: passed.set(), too_late)
+    assert passed.wait(10)
+
+
+def test_work_is_answered_with_what_it_returns(answers: Answers) -> None:
+    start(InHand(1), answers, lambda: "done", LONG)
+    assert answers.get(timeout=10) == "done"
+
+
+def test_work_that_waits_is_answered_at_its_deadline(answers: Answers) -> None:
+    start(InHand(1), answers, Event().wait, SHORT)
+    assert answers.get(timeout=10) == "too late"
+
+
+def test_work_that_waits_is_ended_at_its_deadline(answers: Answers) -> None:
+    # Given
+    ended = Event()
+
+    def work() -> None:
+        try:
+            Event().wait()
+        finally:
+            ended.set()
+
+    # When
+    start(InHand(1), answers, work, SHORT)
+    # Then
+    assert answers.get(timeout=10) == "too late"
+    assert ended.wait(10)
+
+
+def test_work_that_will_not_end_is_answered_once(answers: Answers) -> None:
+    # Given work that swallows its end and returns all the same
+    returned = Event()
+
+    def work() -> str:
+        try:
+            Event().wait()
+        except gevent.GreenletExit:
+            returned.set()
+        return "done after all"
+
+    in_hand = InHand(10)
+    # When
+    start(in_hand, answers, work, SHORT)
+    # Then
+    assert answers.get(timeout=10) == "too late"
+    assert returned.wait(10)
+    after_the_deadline(in_hand)
+    assert answers.empty()
+
+
+def test_work_that_was_done_in_time_is_not_answered_again(answers: Answers) -> None:
+    in_hand = InHand(10)
+    start(in_hand, answers, lambda: "done", SHORT)
+    after_the_deadline(in_hand)
+    assert answers.get(timeout=10) == "done"
+    assert answers.empty()
+
+
+def test_work_that_is_done_while_the_late_answer_is_made_is_answered_once(
+    answers: Answers,
+) -> None:
+    # Given a late answer that waits until the work is done
+    done, in_hand = Event(), InHand(10)
+    deadline_came = Event()
+
+    def work() -> str:
+        deadline_came.wait(10)
+        done.set()
+        return "done"
+
+    def slow_too_late() -> str:
+        deadline_came.set()
+        done.wait(10)
+        return "too late"
+
+    # When
+    in_hand.start(SHORT, work, answers.put, slow_too_late)
+    # Then
+    assert answers.get(timeout=10) == "done"
+    after_the_deadline(in_hand)
+    assert answers.empty()
+
+
+def test_work_is_counted_until_it_is_answered(answers: Answers) -> None:
+    # Given
+    in_hand, may_go_on = InHand(2), Event()
+    assert (len(in_hand), in_hand.full) == (0, False)
+    # When
+    start(in_hand, answers, may_go_on.wait, LONG)
+    assert (len(in_hand), in_hand.full) == (1, False)
+    start(in_hand, answers, may_go_on.wait, LONG)
+    # Then
+    assert (len(in_hand), in_hand.full) == (2, True)
+    may_go_on.set()
+    assert in_hand.wait_until_empty(10)
+    assert (len(in_hand), in_hand.full) == (0, False)
+
+
+def test_work_that_was_too_late_is_in_hand_no_longer(answers: Answers) -> None:
+    in_hand = InHand(1)
+    start(in_hand, answers, Event().wait, SHORT)
+    assert in_hand.wait_until_empty(10)
+    assert not in_hand.full
+
+
+def test_waiting_for_the_last_has_an_end(answers: Answers) -> None:
+    in_hand = InHand(1)
+    assert in_hand.wait_until_empty(0)
+    start(in_hand, answers, Event().wait, LONG)
+    assert not in_hand.wait_until_empty(0.01)
+
+
+def test_a_full_pool_is_full_hands(answers: Answers) -> None:
+    # Given
+    in_hand, may_go_on = InHand(10), Event()
+    in_hand.pool = Pool(1)
+    # When
+    start(in_hand, answers, may_go_on.wait, LONG)
+    # Then
+    assert in_hand.full
+    may_go_on.set()
+    assert in_hand.wait_until_empty(10)
+
+
+def test_an_answer_that_cannot_be_given_leaves_nothing_in_hand(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Given
+    def answer(_: Any) -> None:
+        raise OSError("the socket is closed")
+
+    in_hand = InHand(1)
+    # When
+    in_hand.start(LONG, lambda: "done", answer, too_late)
+    # Then
+    assert in_hand.wait_until_empty(10)
+    gevent.idle()
+    assert "the socket is closed" in capsys.readouterr().err
+
+
+def test_each_of_many_is_answered_once(answers: Answers) -> None:
+    # Given half that are done in time and half that are not
+    in_hand = InHand(1000)
+    for number in range(1000):
+        work = Event().wait if number % 2 else lambda: "done"
+        start(in_hand, answers, work, SHORT)
+    # Then
+    assert in_hand.wait_until_empty(10)
+    given = [answers.get_nowait() for _ in range(answers.qsize())]
+    assert (given.count("done"), given.count("too late"), len(given)) == (500, 500, 1000)

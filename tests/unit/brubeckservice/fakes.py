@@ -1,0 +1,49 @@
+"""What stands in for connections to services where a test needs no socket."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from gevent.pool import Pool
+
+from brubeckservice import registry
+from brubeckservice.protocol import ServiceRequest, ServiceResponse
+
+
+class FakeConnection:
+    """Answers calls as `answer` says, and remembers what was asked of it."""
+
+    made: list["FakeConnection"]
+    answer: Callable[[ServiceRequest], ServiceResponse]
+
+    def __init__(self, addr: Any, passphrase: str) -> None:
+        self.addr = addr
+        self.passphrase = passphrase
+        self.background = Pool(10)
+        self.calls: list[tuple[ServiceRequest, float, bool]] = []
+        self.closed = False
+        self.made.append(self)
+
+    def call(
+        self, request: ServiceRequest, timeout: float, idempotent: bool = False
+    ) -> ServiceResponse:
+        assert not self.closed
+        self.calls.append((request, timeout, idempotent))
+        return self.answer(request)
+
+    def check(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def fake_connections(
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Callable[[ServiceRequest], ServiceResponse] = lambda call: call.error_reply(200),
+) -> list[FakeConnection]:
+    """The connections that will be made from now on, instead of real ones."""
+    made: list[FakeConnection] = []
+    kind = type("Connection", (FakeConnection,), {"made": made, "answer": staticmethod(answer)})
+    monkeypatch.setattr(registry, "ServiceClientConnection", kind)
+    return made
