@@ -5,8 +5,8 @@ service responses alike, and the one place where an error becomes an answer.
 """
 
 import logging
+import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -158,9 +158,7 @@ class Brubeck:
                 return _checked(message, route.target(self, message, *route.args, **route.kwargs))
             handler = route.target(self, message)
             return _checked(message, handler(*route.args, **route.kwargs))
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # noqa: BLE001  # gevent.Timeout too: always an answer
+        except BaseException as error:  # noqa: BLE001  # sys.exit too: it would end the process
             _log_error(message, error)
             return self._error_answer(message, error, handler, base_handler)
 
@@ -168,7 +166,7 @@ class Brubeck:
         """The error answer to a message whose handler was not asked, or not in time."""
         try:
             return _checked(message, base_handler(self, message).render_error(status_code))
-        except Exception:
+        except BaseException:
             logger.exception("the error page failed", extra={"request_id": message.request_id})
             return message.error_reply(status_code)
 
@@ -190,7 +188,7 @@ class Brubeck:
 
     def _stop(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: sys.exit(1))
+            signal.signal(number, lambda *_: os._exit(1))  # whatever runs now
         logger.info("stopping: no new work, finishing what is in hand")
         self.msg_conn.stop()
 
@@ -206,7 +204,7 @@ class Brubeck:
                 handler = base_handler(self, message)
             if handler is not None:
                 return _checked(message, handler.error(error))
-        except Exception:
+        except BaseException:
             logger.exception("the error page failed", extra={"request_id": message.request_id})
         return message.error_reply(status_of(error))
 
