@@ -10,7 +10,7 @@ chapter 5, and handler.c and request.c of version 1.12.2.
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MAX_TARGETS = 128
 """Connections one reply may name (Mongrel2's `limits.handler_targets`)."""
@@ -143,12 +143,16 @@ def _json_headers(data: bytes) -> Headers:
         raise ValueError("bad headers: nested too deeply") from None
     if not isinstance(headers, dict):
         raise ValueError("bad headers: not a JSON object")
-    return {
-        name: _joined(name, value) if isinstance(value, list) else str(value)
-        for name, value in headers.items()
-    }
+    return {name: _json_header(name, value) for name, value in headers.items()}
+
+
+def _json_header(name: str, value: Any) -> str:
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(single, str) for single in values):
+        raise ValueError("bad headers: a value that is neither string nor list of strings")
+    return _joined(name, values)
 
 
 def _joined(name: str, values: Sequence[str]) -> str:
     """One header from several of its name (RFC 9110, section 5.3; RFC 6265, section 5.4)."""
-    return ("; " if name == "cookie" else ", ").join(map(str, values))
+    return ("; " if name == "cookie" else ", ").join(values)

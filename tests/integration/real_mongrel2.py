@@ -1,7 +1,6 @@
 """The real Mongrel2 on free ports of this machine, with a configuration made for the test."""
 
 import os
-import socket
 import subprocess
 import uuid
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Literal, Self
 from tests.http import Answer, ask
 from tests.integration.programs import Program
 from tests.needs import need, program
-from tests.ports import free_port
+from tests.ports import free_port, listens
 from tests.waiting import eventually
 
 CONFIGURATION = """\
@@ -103,7 +102,7 @@ class Mongrel2:
         """Start it; it listens when this returns."""
         self._write_configuration()
         self._program.start()
-        self._program.wait_until(self._listens, "Mongrel2 listens")
+        self._program.wait_until(lambda: listens(self.port), "Mongrel2 listens")
 
     def stop(self) -> None:
         """End it as an operator would; requests in hand are cut."""
@@ -132,10 +131,6 @@ class Mongrel2:
             return bool(self.ask(path, timeout=1.0).status)
         except TimeoutError:
             return False
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def _write_configuration(self) -> None:
         ident = str(uuid.uuid4()) if self.ident == "fresh" else FIXED_IDENT

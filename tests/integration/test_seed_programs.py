@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.programs import Program, python_program
 from tests.integration.real_mongrel2 import Mongrel2, need_mongrel2
-from tests.ports import free_port
+from tests.ports import free_port, listens
 from tests.waiting import eventually
 
 SEED = Path(__file__).parent / "seed"
@@ -60,7 +60,8 @@ def demo(
     folder = tmp_path_factory.mktemp("demo")
     (folder / "run").mkdir()
     shutil.copytree(SEED / "templates", folder / "templates")
-    address = PRINTED_ADDRESS if transport == "ipc" else f"tcp://127.0.0.1:{free_port()}"
+    port = free_port()
+    address = PRINTED_ADDRESS if transport == "ipc" else f"tcp://127.0.0.1:{port}"
     changes = {PRINTED_ADDRESS: address}
     _copy(SEED / "demo_service.py", folder, changes)
     changes |= {METHOD_FORM.format(kind): form.format(kind) for kind in ("sync", "async")}
@@ -69,9 +70,13 @@ def demo(
     options: dict[str, Any] = PRINTED_PORTS | configuration
     with (
         Mongrel2(folder / "mongrel2", **options) as mongrel2,
-        python_program(folder / "demo_service.py", folder),
+        python_program(folder / "demo_service.py", folder) as service,
         python_program(folder / "demo_service_client.py", folder) as client,
     ):
+        service.wait_until(
+            (folder / "run" / "slow").exists if transport == "ipc" else lambda: listens(port),
+            "the service listens",
+        )
         mongrel2.wait_for_application()
         yield Demo(mongrel2, client)
 
