@@ -4,6 +4,7 @@
 service responses alike, and the one place where an error becomes an answer.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -175,6 +176,7 @@ class Brubeck:
         logs.configure(self.log_level, self.log_format)
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self._stop)
+        _spare_the_garbage_collector()
         health = serve_health(self.health_port, self.msg_conn.health) if self.health_port else None
         logger.info("started")
         try:
@@ -207,6 +209,16 @@ class Brubeck:
         except BaseException:
             logger.exception("the error page failed", extra={"request_id": message.request_id})
         return message.error_reply(status_of(error))
+
+
+def _spare_the_garbage_collector() -> None:
+    """Leave what lives as long as the process alone, and look at the rest less often.
+
+    Nothing here makes cycles for each message; the default thresholds cost a tenth of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _only_for(method: str | Sequence[str], function: Target) -> Target:

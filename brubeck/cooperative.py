@@ -4,6 +4,7 @@ Its own module, so that an import line says it, and first, before anything keeps
 unpatched `socket` or `threading`.
 """
 
-from gevent import monkey
+from gevent import config, monkey
 
+config.track_greenlet_tree = False  # who spawned whom: for debuggers, and not for nothing
 monkey.patch_all()

@@ -44,6 +44,8 @@ MAX_IN_FLIGHT = 5000
 MAX_SESSIONS = 1000
 NOTICE = 0.2
 """Seconds from telling the callers that the service is stopping to its end, at least."""
+GRACE = 0.2
+"""Seconds a handler has beyond the time of its call: the caller must be the first to give up."""
 FORGET_AFTER = 30.0
 """Seconds of silence after which a caller's session is forgotten; callers ping every second."""
 
@@ -180,7 +182,7 @@ class ServiceConnection(Connection):
             self._say(caller.outbox, Refused(request.id, reason))
             return
         answer = partial(self._answer, caller, request, time.monotonic())
-        self._handle(request, request.budget / 1000, ServiceMessageHandler, answer)
+        self._handle(request, request.budget / 1000 + GRACE, ServiceMessageHandler, answer)
 
     # Answers go
 

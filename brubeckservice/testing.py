@@ -24,7 +24,8 @@ from brubeckservice.handlers import ServiceMessageHandler
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 from brubeckservice.registry import Addr, Services
 
-Answer = Callable[[ServiceRequest], ServiceResponse]
+Answer = Callable[[ServiceRequest], ServiceResponse | Mapping[str, Any]]
+"""Answers a request with a response, or with the payload of one that went well."""
 
 
 class NoConnection(Connection):
@@ -42,14 +43,16 @@ def call_web(
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The application's answer to a browser; header names in lower case.
+    """The application's answer to a browser.
 
     Raises:
-        ValueError: if the answer cannot be sent, such as one with a line break in a header.
+        TypeError, ValueError: if the answer cannot be sent, such as one with a line break in a
+            header.
     """
     path, _, query = url.partition("?")
     server = {"METHOD": method, "PATH": path, "URI": url, "QUERY": query, "VERSION": "HTTP/1.1"}
-    request = Request(server | dict(headers or {}), body, request_id=new_request_id())
+    browser = {name.lower(): value for name, value in (headers or {}).items()}
+    request = Request(server | browser, body, request_id=new_request_id())
     response: Response = app.handle(request, app.base_handler)
     encode(response)
     return response
@@ -77,22 +80,35 @@ def call_service(
 class StandIn:
     """Answers calls in the place of a service; `requests` are those it got."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, service: Brubeck | Answer | ServiceError) -> None:
         self.requests: list[ServiceRequest] = []
         self.background = _AtOnce()
-        self._answer = answer
+        self._service = service
 
-    def call(self, request: ServiceRequest, timeout: float, _idempotent: bool) -> ServiceResponse:
-        """The answer, or the ServiceError that `answer` raises."""
+    def call(
+        self, request: ServiceRequest, timeout: float, _idempotent: bool = False
+    ) -> ServiceResponse:
+        """The response, or the ServiceError it stands for."""
         sent = replace(request, id=len(self.requests) + 1, budget=int(timeout * 1000))
         self.requests.append(sent)
         return _over_the_wire(sent, self._answer)
 
     def check(self) -> None:
-        """It is always there."""
+        """It is there, unless it stands for a ServiceError."""
+        if isinstance(self._service, ServiceError):
+            raise type(self._service)(*self._service.args)
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def _answer(self, request: ServiceRequest) -> Any:
+        self.check()
+        if isinstance(self._service, Brubeck):
+            return self._service.handle(request, ServiceMessageHandler)
+        answer = self._service(request)  # type: ignore[operator]  # no error: it was checked
+        if isinstance(answer, Mapping):
+            return ServiceResponse(request.id, 200, "OK", request.path, body=dict(answer))
+        return answer
 
 
 @contextmanager
@@ -103,16 +119,7 @@ def stand_in(
 
     A call that does not wait is answered before it returns.
     """
-
-    def answer(request: ServiceRequest) -> ServiceResponse:
-        if isinstance(service, ServiceError):
-            raise type(service)(str(service))
-        if isinstance(service, Brubeck):
-            response: ServiceResponse = service.handle(request, ServiceMessageHandler)
-            return response
-        return service(request)
-
-    standing_in = StandIn(answer)
+    standing_in = StandIn(service)
     services = Services(app._resources)
     services.unregister(addr)
     services.keep(addr, standing_in)
@@ -134,9 +141,13 @@ class _AtOnce:
         work(*args)
 
 
-def _over_the_wire(request: ServiceRequest, answer: Answer) -> ServiceResponse:
+def _over_the_wire(
+    request: ServiceRequest, answer: Callable[[ServiceRequest], Any]
+) -> ServiceResponse:
     """What a caller gets when `request` and its answer both travel."""
     (received,), _ = protocol.read_from_caller(protocol.join([protocol.encode(request)]))
     response = answer(received)  # type: ignore[arg-type]  # what was sent
+    if not isinstance(response, ServiceResponse):
+        raise TypeError(f"{response!r} is no ServiceResponse")
     (returned,), _ = protocol.read_from_service(protocol.join([protocol.encode(response)]))
     return returned  # type: ignore[return-value]  # what was answered
