@@ -203,11 +203,14 @@ class Mongrel2Connection(Connection):
         second = int(time.time())
         if second != self._date[0]:
             self._date = second, formatdate(second, usegmt=True)
+        server_headers = {"Date": self._date[1], "X-Request-ID": request.request_id}
+        if request.version == "HTTP/1.0" and not request.should_close():
+            server_headers["Connection"] = "keep-alive"  # else the browser would not know
         as_asked = partial(
             encode,
             head=request.method == "HEAD",
             close=request.should_close(),
-            server_headers={"Date": self._date[1], "X-Request-ID": request.request_id},
+            server_headers=server_headers,
         )
         try:
             return as_asked(response)

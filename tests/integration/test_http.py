@@ -148,6 +148,15 @@ def test_a_connection_that_shall_end_ends_with_the_answer(
     assert answer.endswith(b"\r\n\r\nbye")
 
 
+def test_an_old_browser_that_asks_to_stay_connected_is_told_that_it_is(web: Mongrel2) -> None:
+    stay = request("/echo?say=one", version="1.0", headers="Connection: keep-alive\r\n")
+    with raw_connection(web, stay + request("/echo?say=two", version="1.0")) as browser:
+        answers = everything_from(browser)
+
+    assert answers.count(b"\r\nConnection: keep-alive\r\n") == 1
+    assert answers.endswith(b"\r\n\r\ntwo")
+
+
 def test_a_thousand_requests_can_share_a_connection(web: Mongrel2) -> None:
     with connection(web.port) as browser:
         for number in range(1000):

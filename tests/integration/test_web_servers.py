@@ -246,15 +246,12 @@ def test_a_connection_serves_many_requests_until_one_says_that_it_shall_end(port
         assert (response.read(), response.headers["Connection"]) == (b"Hello last", "close")
 
 
-def test_a_browser_that_leaves_in_the_middle_is_nobody_elses_problem(port: int) -> None:
-    for data in (
-        b"GET /page HTTP/1.1\r\nHost:",
-        b"POST /digest HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\n01234",
-        b"GET /wait/0.1 HTTP/1.1\r\nHost: here\r\n\r\n",
-    ):
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as browser:
-            browser.sendall(data)
-    assert ask(port, "/hello/you").text == "Hello you"
+def test_the_answer_to_head_ends_with_its_headers(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as browser:
+        browser.sendall(b"HEAD /hello/you HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        received = b"".join(iter(lambda: browser.recv(65536), b""))
+    assert b"\r\nContent-Length: 9\r\n" in received
+    assert received.endswith(b"\r\n\r\n")
 
 
 # What is different, because the servers are
@@ -307,7 +304,7 @@ def test_the_servers_differ(
     assert told == statuses, what
 
 
-# The end
+# A life
 
 
 @dataclass(frozen=True)
@@ -365,3 +362,39 @@ def test_told_to_stop_it_sends_a_long_answer_to_its_end(running: Running) -> Non
         # Then
         assert len(response.read()) == 20 * MEGABYTE
         assert status.result() == 0
+
+
+def test_our_own_server_refuses_browsers_that_come_while_it_stops(
+    start_python: Callable[..., Program],
+) -> None:
+    """Mongrel2 keeps them, for the next application."""
+    # Given
+    port = free_port()
+    app = start_python(APP, WSGI_PORT=str(port))
+    app.wait_until_it_says("listening")
+    with ThreadPoolExecutor() as browsers, connection(port) as kept:
+        kept.request("GET", "/wait/0")
+        kept.getresponse().read()
+        waiting = browsers.submit(ask, port, "/wait/2")
+        ask(port, "/wait/0.3")
+        # When
+        status = browsers.submit(app.stop)
+        eventually(lambda: "stopping" in app.said, "it was told to stop", seconds=10)
+        # Then
+        eventually(lambda: ask(port, "/hello/you").status == 0, "it is refused", seconds=1)
+        kept.request("GET", "/hello/you")
+        assert kept.getresponse().headers["Connection"] == "close"
+        assert waiting.result().text == "it took a while"
+        assert status.result() == 0
+
+
+def test_a_browser_that_leaves_in_the_middle_is_nobodys_problem(running: Running) -> None:
+    for data in (
+        b"GET /hello/you HTTP/1.1\r\nHost:",
+        b"POST /digest HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\n01234",
+        b"GET /wait/0.1 HTTP/1.1\r\nHost: here\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", running.port), timeout=30) as browser:
+            browser.sendall(data)
+    assert ask(running.port, "/wait/0.2").text == "it took a while"
+    assert "Traceback" not in running.app.said
