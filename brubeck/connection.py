@@ -5,6 +5,7 @@ application in a greenlet of its own, and ends when what is in hand is answered.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ class Connection:
             self._stopping.wait()
             self._refuse_new_work()
             if not self._in_hand.wait_until_empty(application.drain_timeout):
-                logger.warning("%d messages were still in hand", len(self._in_hand))
+                logger.warning("still in hand at the end: %d", len(self._in_hand))
         finally:
             self.close()
 
@@ -95,6 +96,19 @@ class Connection:
 
     def _refuse_new_work(self) -> None:
         """Called once, when `stop` was asked for."""
+
+    def _log_reply(
+        self, request: Request, status_code: int, started: float, note: str = ""
+    ) -> None:
+        logger.info(
+            "replied %s %s %d in %.0f ms%s",
+            request.method,
+            request.path,
+            status_code,
+            (time.monotonic() - started) * 1000,
+            note,
+            extra={"request_id": request.request_id},
+        )
 
     def _handle(
         self,

@@ -176,19 +176,13 @@ class Mongrel2Connection(Connection):
     def _answer(self, request: Request, started: float, response: Response) -> None:
         browser = request.sender, request.conn_id
         waiting = self._browsers.get(browser)
-        logger.info(
-            "replied %s %s %d in %.0f ms%s",
-            request.method,
-            request.path,
-            response.status_code,
-            (time.monotonic() - started) * 1000,
-            "" if waiting and waiting[0] is request else " to nobody: the browser has gone",
-            extra={"request_id": request.request_id},
-        )
+        status_code, data = self._encoded(request, response)
         if not waiting or waiting[0] is not request:
             self.dropped += 1
+            self._log_reply(request, status_code, started, " to nobody: the browser has gone")
             return
-        self.reply(request, self._encoded(request, response))
+        self.reply(request, data)
+        self._log_reply(request, status_code, started)
         if request.should_close():
             self.close_bulk(request.sender, [request.conn_id])
             waiting.clear()
@@ -199,7 +193,8 @@ class Mongrel2Connection(Connection):
         else:
             del self._browsers[browser]
 
-    def _encoded(self, request: Request, response: Response) -> bytes:
+    def _encoded(self, request: Request, response: Response) -> tuple[int, bytes]:
+        """The bytes of a response, or of an error if it cannot be sent; and its status."""
         second = int(time.time())
         if second != self._date[0]:
             self._date = second, formatdate(second, usegmt=True)
@@ -213,10 +208,10 @@ class Mongrel2Connection(Connection):
             server_headers=server_headers,
         )
         try:
-            return as_asked(response)
+            return response.status_code, as_asked(response)
         except Exception:  # whatever a handler put into its answer
             logger.exception("cannot be sent", extra={"request_id": request.request_id})
-            return as_asked(request.error_reply(500))
+            return 500, as_asked(request.error_reply(500))
 
 
 def _connected(

@@ -85,20 +85,13 @@ class WSGIConnection(Connection):
         server_headers = {"X-Request-ID": request.request_id}
         if closing:
             server_headers["Connection"] = "close"
-        logger.info(
-            "replied %s %s %d in %.0f ms",
-            request.method,
-            request.path,
-            response.status_code,
-            (time.monotonic() - started) * 1000,
-            extra={"request_id": request.request_id},
-        )
         try:
             headers = header_fields(response, server_headers)
         except Exception:  # whatever a handler put into its answer
             logger.exception("cannot be sent", extra={"request_id": request.request_id})
             response = request.error_reply(500)
             headers = header_fields(response, server_headers)
+        self._log_reply(request, response.status_code, started)
         start_response(f"{response.status_code} {response.status_msg}", headers)
         if request.method != "HEAD" and not response.bodiless:
             yield response.body

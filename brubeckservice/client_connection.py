@@ -48,6 +48,7 @@ class ServiceClientConnection:
         self.background = Pool(MAX_BACKGROUND)
         """The greenlets of calls whose callers do not wait."""
         self.pending = Pending(MAX_PENDING)
+        self._hub = gevent.get_hub()
         addresses = [addr] if isinstance(addr, str) else addr
         self.replicas = Replicas(addresses, passphrase, self._on_answer, self._on_loss)
 
@@ -67,7 +68,10 @@ class ServiceClientConnection:
             ServiceError: one of its kinds, if there is no response.
             TypeError: if the payload has no JSON form.
             ValueError: if the request is too long.
+            RuntimeError: if called from another thread than the connection was made in.
         """
+        if gevent.get_hub() is not self._hub:
+            raise RuntimeError("a call from another thread, such as that of a cpu_bound method")
         deadline = time.monotonic() + timeout
         self.replicas.wait_for_first_attempt(timeout)
         tried: list[Session] = []

@@ -70,10 +70,12 @@ class ServiceConnection(Connection):
         max_in_flight: requests being executed at a time; more are refused.
 
     Raises:
-        ValueError: if the address is none.
+        ValueError: if the address is none, or `max_in_flight` less than one.
     """
 
     def __init__(self, addr: str, passphrase: str, *, max_in_flight: int = MAX_IN_FLIGHT) -> None:
+        if max_in_flight < 1:
+            raise ValueError(f"max_in_flight is {max_in_flight}: a service takes at least one call")
         super().__init__(max_in_flight)
         self.addr = addr
         self.instance = f"{socket.gethostname()}-{secrets.token_hex(3)}"

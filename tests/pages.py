@@ -1,9 +1,9 @@
 """A page of the documents, as a reader follows it: its files are written, its commands typed.
 
-A fenced block whose first line is a comment with a file's name is that file, and a block of the
-same language without such a line goes on with it. In a `console` block, `$ ` stands before what is
-typed; what follows is printed. `…` stands for what is different every time, as decimal numbers are,
-and as the last line for a program that goes on running.
+A fenced block whose first line is a comment with a file's name is that file, or goes on with it;
+so does a block of the same language without such a line. In a `console` block, `$ ` stands before
+what is typed; what follows is printed. `…` stands for what is different every time, as decimal
+numbers are, and as the last line for a program that goes on running.
 """
 
 import os
@@ -60,13 +60,15 @@ class Command:
     @property
     def goes_on(self) -> bool:
         """Whether it is still running when it has printed this."""
-        return self.printed.endswith("…\n") and self.printed.splitlines()[-1] == "…"
+        return self.printed.splitlines()[-1:] == ["…"]
 
     def printed_in(self, output: str) -> bool:
         """Whether an output is, or begins with, what the page says."""
         if self.goes_on:
             return bool(_pattern(self.printed.removesuffix("…\n")).match(output))
-        return bool(_pattern(self.printed).fullmatch(output))
+        # A terminal begins a new line for the next prompt.
+        line_break = "" if output.endswith("\n") or not output else "\n"
+        return bool(_pattern(self.printed).fullmatch(output + line_break))
 
 
 def blocks(page: Path) -> list[Block]:
@@ -83,13 +85,11 @@ def blocks(page: Path) -> list[Block]:
 def files(page: list[Block]) -> dict[str, str]:
     """The files that blocks are, by name."""
     found: dict[str, str] = {}
-    last = {}
+    last: dict[str, str] = {}
     for block in page:
-        if name := block.file_name:
+        if name := block.file_name or last.get(block.language):
             last[block.language] = name
-            found[name] = block.text
-        elif block.language in last:
-            found[last[block.language]] += "\n\n" + block.text
+            found[name] = "\n\n".join(filter(None, (found.get(name), block.text)))
     return found
 
 
@@ -98,10 +98,9 @@ class Reader:
 
     Args:
         ports: those the pages use; each becomes a free one of this machine.
-        environment: more variables for the commands.
     """
 
-    def __init__(self, folder: Path, ports: tuple[int, ...], **environment: str) -> None:
+    def __init__(self, folder: Path, ports: tuple[int, ...]) -> None:
         self.folder = folder
         self._ports = {str(port): str(free_port()) for port in ports}
         self._environment = {
@@ -109,8 +108,8 @@ class Reader:
             "PYTHONPATH": str(ROOT),  # in the place of an installation
             "PYTHONUNBUFFERED": "1",
             "HOME": str(folder),
-            "LOGNAME": "reader",
-        } | environment
+            "LOGNAME": "reader",  # m2sh asks for it
+        }
         self._running: dict[str, Program] = {}
         self._started = ExitStack()
 
@@ -121,14 +120,13 @@ class Reader:
         self._started.close()
 
     def follow(self, page: list[Block]) -> None:
-        """Write the files and type the commands of blocks, in their order.
+        """Write the files of blocks, and type their commands in their order.
 
         Raises:
             AssertionError: if a command prints something else than the page says.
         """
+        self.write(files(page))
         for block in page:
-            if block.file_name:
-                self.write({block.file_name: block.text})
             for command in block.commands:
                 self.type(command)
 
@@ -174,7 +172,9 @@ class Reader:
             self._environment,
         )
         self._running[typed] = self._started.enter_context(program)
-        program.wait_until(lambda: here.printed_in(program.said), f"it prints {here.printed}")
+        program.wait_until(
+            lambda: here.printed_in(program.said), f"it prints {here.printed}", seconds=30
+        )
 
     def _here(self, text: str) -> str:
         """The text with the ports of this machine."""

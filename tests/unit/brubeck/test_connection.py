@@ -95,7 +95,7 @@ def test_a_connection_waits_for_what_is_in_hand_no_longer_than_it_may(
     # Then
     running.get(timeout=10)
     assert connection.life == ["open", "refuse new work", "close"]
-    assert "1 messages were still in hand" in caplog.text
+    assert "still in hand at the end: 1" in caplog.text
 
 
 def test_a_message_is_answered_at_its_deadline(
