@@ -28,7 +28,7 @@ from brubeck.logs import Occasionally
 from brubeck.request import Request
 from brubeck.request_ids import new_request_id
 from brubeck.response import Response, encode
-from brubeck.sockets import LoopSocket
+from brubeck.sockets import LoopSocket, terminate
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Mongrel2Connection(Connection):
         self._publisher.close(linger=1000)
         if self._pull is not None:
             self._pull.close()
-        self._context.term()
+        terminate(self._context)
 
     # Mongrel2 comes and goes
 

@@ -11,12 +11,22 @@ from collections.abc import Callable, Sequence
 
 import gevent
 import zmq
+from gevent.threadpool import ThreadPool
 
 logger = logging.getLogger(__name__)
 
 _READABLE = 1  # libev's EV_READ
 _BATCH = 100
 """Messages read before the rest of the process gets its turn."""
+
+
+def terminate(context: zmq.Context[zmq.Socket[bytes]], seconds: float = 2.0) -> None:
+    """End a context whose sockets are closed, when what they still hold is sent.
+
+    Waits in a thread of its own, and not for ever: libzmq 4.3.5 does wait for ever where a
+    message was for a peer that left at that very moment.
+    """
+    ThreadPool(1, idle_task_timeout=1).spawn(context.term).wait(seconds)
 
 
 class LoopSocket:

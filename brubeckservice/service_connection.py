@@ -19,7 +19,7 @@ from brubeck.connection import Connection
 from brubeck.environment import MIN_SECRET_CHARACTERS, PUBLISHED_SECRETS, SettingError
 from brubeck.health import HEALTHY
 from brubeck.logs import Occasionally
-from brubeck.sockets import LoopSocket
+from brubeck.sockets import LoopSocket, terminate
 from brubeckservice import protocol
 from brubeckservice.addresses import parse_address
 from brubeckservice.handlers import ServiceMessageHandler
@@ -101,7 +101,7 @@ class ServiceConnection(Connection):
             caller.outbox.flush()
         self._router.close(linger=1000)
         self._doorkeeper.close()
-        self._context.term()
+        terminate(self._context)
 
     def _open(self) -> None:
         if self._passphrase in PUBLISHED_SECRETS or len(self._passphrase) < MIN_SECRET_CHARACTERS:
