@@ -9,6 +9,7 @@ objects that travel.
 """
 
 from collections.abc import Sequence
+from operator import index
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -233,11 +234,13 @@ def _check(message: ServiceRequest | ServiceResponse) -> None:
     try:
         if isinstance(message, ServiceRequest):
             texts.append(message.traceparent)
-            numbers = 0 <= message.id <= MAX_ID and 0 <= message.budget <= MAX_BUDGET
+            numbers = 0 <= index(message.budget) <= MAX_BUDGET
         else:
             texts.append(message.status_msg)
-            numbers = 0 <= message.id <= MAX_ID and 100 <= message.status_code <= 599
+            numbers = 100 <= index(message.status_code) <= 599
+        numbers = numbers and 0 <= index(message.id) <= MAX_ID
         lengths = len(message.path) <= MAX_PATH and max(map(len, texts)) <= MAX_TEXT
+        "".join((message.path, *texts))  # a TypeError where one is no text
         objects = type(message.headers) is dict and type(message.body) is dict
     except TypeError as error:
         raise TypeError(f"not a message: {error}") from error

@@ -162,6 +162,21 @@ def test_a_call_that_is_never_answered_ends_in_time_and_leaves_nothing(
     assert caller.waiting() == 0
 
 
+def test_a_caller_that_gives_up_by_itself_leaves_nothing(
+    raw_service: StartRawService, caller: Caller
+) -> None:
+    service = raw_service(lambda _: [])
+    caller.connection(service.addr)
+
+    with pytest.raises(gevent.Timeout), gevent.Timeout(0.3):
+        caller.ask(service.addr, timeout=60)
+
+    assert len(service.calls) == 1
+    assert caller.waiting() == 0
+    (session,) = caller.sessions(service.addr)
+    assert session.outstanding == 0
+
+
 def test_an_answer_that_is_late_changes_nothing_but_a_counter(
     raw_service: StartRawService, caller: Caller
 ) -> None:
@@ -314,6 +329,19 @@ def test_no_call_is_lost_when_one_of_two_replicas_stops(serve: Serve, caller: Ca
     gevent.joinall(callers, timeout=10)
 
     assert set(done) == {200}
+
+
+def test_calls_sent_before_the_caller_knows_that_an_idle_replica_stops_are_not_lost(
+    serve: Serve, caller: Caller
+) -> None:
+    stays, stops = serve(), serve()
+    addr = [stays.addr, stops.addr]
+    caller.wait_for_replicas(addr, 2)
+
+    stops.begin_to_stop()
+    calls = [gevent.spawn(outcome_of, caller.ask, addr) for _ in range(10)]
+
+    assert outcomes(calls) == [200] * 10
 
 
 def test_a_call_to_a_service_that_is_refused_while_it_stops_goes_to_another_replica(

@@ -234,6 +234,13 @@ def test_a_payload_that_holds_itself_fails_where_it_is_written() -> None:
     [
         call(path="/" + "p" * 8000),
         call(path=None),
+        call(path=["/p"]),
+        call(path=b"/p"),
+        call(id=1.0),
+        call(budget=10.5),
+        response(method=["response"]),
+        response(status_msg=b"OK"),
+        response(status_code=200.0),
         call(method=5),
         call(budget=protocol.MAX_BUDGET + 1),
         call(id=-1),
