@@ -109,10 +109,10 @@ class ServiceClientMixin:
         """
         connection = self._services.open(addr)
         try:
-            response = connection.call(request, timeout or self.service_timeout, idempotent)
+            response = connection.call(request, self._seconds(timeout), idempotent)
         finally:
             self._services.done_with(connection)
-        return response, _handle(self, response)
+        return response, _handle_response(self, response)
 
     def send_service_request_nowait(
         self,
@@ -133,13 +133,13 @@ class ServiceClientMixin:
         connection = self._services.open(addr)
         if connection.background.full():
             self._services.done_with(connection)
-            _handle(self, _failed(request, ServiceRefused("too many calls are under way")))
+            _handle_response(self, _failed(request, ServiceRefused("too many calls are under way")))
         else:
             connection.background.spawn(
                 self._call_in_background,
                 connection,
                 request,
-                timeout or self.service_timeout,
+                self._seconds(timeout),
                 idempotent,
             )
 
@@ -164,7 +164,10 @@ class ServiceClientMixin:
             response = _failed(request, error)
         finally:
             self._services.done_with(connection)
-        _handle(self, response)
+        _handle_response(self, response)
+
+    def _seconds(self, timeout: float | None) -> float:
+        return self.service_timeout if timeout is None else timeout
 
     @property
     def _services(self) -> Services:
@@ -176,7 +179,7 @@ class ServiceClientMixin:
         return services
 
 
-def _handle(caller: object, response: ServiceResponse) -> Any:
+def _handle_response(caller: object, response: ServiceResponse) -> Any:
     """What the application's handler for a response returns; None where it has none."""
     application = getattr(caller, "application", None)
     return None if application is None else application.handle(response)

@@ -127,7 +127,7 @@ class ServiceClientConnection:
             raise ServiceRefused(f"every replica of {self.addr} has all the calls it takes")
         call = self.pending.enter(session, request.path, seconds)
         try:
-            budget = max(1, int(seconds * 1000))
+            budget = min(max(1, int(seconds * 1000)), protocol.MAX_BUDGET)
             if not session.send(protocol.encode(replace(request, id=call.id, budget=budget))):
                 raise ServiceRefused(f"{session.endpoint} does not read its calls")
             return call.waiter.get()

@@ -162,6 +162,22 @@ def test_a_call_that_is_never_answered_ends_in_time_and_leaves_nothing(
     assert caller.waiting() == 0
 
 
+def test_a_call_that_may_take_no_time_at_all_ends_at_once(
+    raw_service: StartRawService, caller: Caller
+) -> None:
+    service = raw_service(lambda _: [])
+    caller.wait_for_replicas(service.addr, 1)
+
+    with gevent.Timeout(5), pytest.raises(ServiceTimeout):
+        caller.ask(service.addr, timeout=0)
+
+
+def test_a_call_may_take_longer_than_a_budget_can_say(serve: Serve, caller: Caller) -> None:
+    response, _ = caller.ask(serve().addr, timeout=1_000_000)
+
+    assert response.status_code == 200
+
+
 def test_a_caller_that_gives_up_by_itself_leaves_nothing(
     raw_service: StartRawService, caller: Caller
 ) -> None:
