@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from brubeck.application import Brubeck
 
 
+_STATUSES = range(100, 600)
+
+
 class MessageHandler:
     """Answers with its payload as JSON."""
 
@@ -97,7 +100,7 @@ class MessageHandler:
         Raises:
             ValueError: if the code is not a number from 100 to 599.
         """
-        if code not in range(100, 600):
+        if code not in _STATUSES:
             raise ValueError(f"no status: {code!r} (100 to 599)")
         self.status_code = code
         self.status_msg = status_msg or self._response_codes.get(code) or phrase_of(code)

@@ -6,7 +6,8 @@ nothing a browser sends can run a service handler, and no service reply a web ha
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 Target = Callable[..., Any]
@@ -16,15 +17,15 @@ class Route(NamedTuple):
     """A handler class or function, and the arguments the url holds for it."""
 
     target: Target
-    args: tuple[str, ...]
-    kwargs: dict[str, str]
+    args: tuple[str, ...] = ()
+    kwargs: Mapping[str, str] = MappingProxyType({})
 
 
 class Router:
     """The routing table."""
 
     def __init__(self) -> None:
-        self._rules: list[tuple[re.Pattern[str], str, Target]] = []
+        self._rules: dict[str, list[tuple[re.Pattern[str], Target]]] = {}
 
     def add(self, pattern: str, target: Target) -> None:
         """Append a rule.
@@ -38,15 +39,14 @@ class Router:
             compiled = re.compile(pattern)
         except re.error as error:
             raise ValueError(f"route {pattern!r}: {error}") from None
-        self._rules.append((compiled, getattr(target, "transport", "http"), target))
+        transport = getattr(target, "transport", "http")
+        self._rules.setdefault(transport, []).append((compiled, target))
 
     def route(self, transport: str, path: str) -> Route | None:
         """The first rule of this transport that matches, or None."""
-        for pattern, rule_transport, target in self._rules:
-            if rule_transport != transport:
-                continue
+        for pattern, target in self._rules.get(transport, ()):
             if match := pattern.match(path):
-                return Route(target, *_url_arguments(match))
+                return Route(target, *_url_arguments(match)) if pattern.groups else Route(target)
         return None
 
 
@@ -57,6 +57,4 @@ def _url_arguments(match: re.Match[str]) -> tuple[tuple[str, ...], dict[str, str
     """
     if match.re.groupindex:
         return (), {name: value for name, value in match.groupdict().items() if value is not None}
-    if match.re.groups:
-        return tuple(value for value in match.groups() if value is not None), {}
-    return (), {}
+    return tuple(value for value in match.groups() if value is not None), {}

@@ -198,6 +198,8 @@ def _failed(request: ServiceRequest, error: ServiceError) -> ServiceResponse:
 
 def _traceparent(origin: Any) -> str:
     """The trace (W3C Trace Context) that the message being handled belongs to, if any."""
+    if origin is None:
+        return ""
     value = getattr(origin, "traceparent", "") or getattr(origin, "headers", {}).get(
         "traceparent", ""
     )

@@ -73,7 +73,8 @@ class ServiceClientConnection:
         if gevent.get_hub() is not self._hub:
             raise RuntimeError("a call from another thread, such as that of a cpu_bound method")
         deadline = time.monotonic() + timeout
-        self.replicas.wait_for_first_attempt(timeout)
+        if not self.replicas:
+            self.replicas.wait_for_first_attempt(timeout)
         tried: list[Session] = []
         while True:
             session = self.replicas.take(avoid=tried)

@@ -1,7 +1,9 @@
 """What is to be said to one peer: one frame per turn of the event loop.
 
 ZeroMQ, CURVE and Python ask their price per frame, so messages that come up in the same turn
-travel together. A single message waits for nothing: the frame leaves in this very turn.
+travel together. A single message waits for nothing: the frame leaves in this very turn. Nor
+do many wait for the last: a frame that is long enough leaves at once, so that the peer works on
+it while this process makes the next. Otherwise the two would take turns.
 """
 
 from collections import deque
@@ -14,6 +16,8 @@ from brubeckservice import protocol
 MAX_WAITING_BYTES = 16 * 1024 * 1024
 """What may wait for a slow peer; past that, `append` refuses."""
 
+_FULL_BYTES = 4096
+"""A frame of that length leaves before the turn is over."""
 _RETRY_SECONDS = 0.01
 
 
@@ -22,9 +26,11 @@ class Outbox:
 
     def __init__(self, send: Callable[[bytes], bool]) -> None:
         self._send = send
+        self._loop = gevent.get_hub().loop
         self._messages: deque[bytes] = deque()
         self._bytes = 0
         self._scheduled = False
+        self._retrying = False
 
     def append(self, message: bytes) -> bool:
         """Say a message; False, and nothing said, if too much is waiting already."""
@@ -32,19 +38,22 @@ class Outbox:
             return False
         self._messages.append(message)
         self._bytes += len(message)
-        if not self._scheduled:
-            self._scheduled = True
-            gevent.get_hub().loop.run_callback(self.flush)
+        if not self._retrying:
+            if self._bytes >= _FULL_BYTES:
+                self.flush()
+            elif not self._scheduled:
+                self._scheduled = True
+                self._loop.run_callback(self._on_turn)
         return True
 
     def flush(self) -> None:
         """Send what is waiting, as far as the peer takes it."""
-        self._scheduled = False
+        self._retrying = False
         while self._messages:
             batch = self._next_batch()
             if not self._send(protocol.join(batch)):
                 self._messages.extendleft(reversed(batch))
-                self._scheduled = True
+                self._retrying = True
                 gevent.spawn_later(_RETRY_SECONDS, self.flush)
                 return
             self._bytes -= sum(map(len, batch))
@@ -53,6 +62,11 @@ class Outbox:
         """Say nothing of what is waiting."""
         self._messages.clear()
         self._bytes = 0
+
+    def _on_turn(self) -> None:
+        self._scheduled = False
+        if not self._retrying:
+            self.flush()
 
     def _next_batch(self) -> list[bytes]:
         batch: list[bytes] = []

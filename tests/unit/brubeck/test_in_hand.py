@@ -1,6 +1,8 @@
 """Messages in hand: exactly one answer each, in time, whatever the work does."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 import gevent
@@ -93,29 +95,89 @@ def test_work_that_was_done_in_time_is_not_answered_again(answers: Answers) -> N
     assert answers.empty()
 
 
-def test_work_that_is_done_while_the_late_answer_is_made_is_answered_once(
-    answers: Answers,
-) -> None:
-    # Given a late answer that waits until the work is done
-    done, in_hand = Event(), InHand(10)
-    deadline_came = Event()
-
-    def work() -> str:
-        deadline_came.wait(10)
-        done.set()
-        return "done"
+def test_work_is_ended_before_its_late_answer_is_made(answers: Answers) -> None:
+    # Given work that would be done as soon as the late answer is being made, and one that waits
+    in_hand, being_made, may_be_made = InHand(10), Event(), Event()
 
     def slow_too_late() -> str:
-        deadline_came.set()
-        done.wait(10)
+        being_made.set()
+        may_be_made.wait(10)
         return "too late"
 
     # When
-    in_hand.start(SHORT, work, answers.put, slow_too_late)
+    in_hand.start(SHORT, being_made.wait, answers.put, slow_too_late)
+    assert being_made.wait(10)
+    gevent.sleep(0)
     # Then
-    assert answers.get(timeout=10) == "done"
-    after_the_deadline(in_hand)
     assert answers.empty()
+    may_be_made.set()
+    assert answers.get(timeout=10) == "too late"
+    assert in_hand.wait_until_empty(10)
+
+
+def test_one_greenlet_does_one_job_after_another() -> None:
+    in_hand = InHand(1)
+    greenlets: set[object] = set()
+    for _ in range(10):
+        in_hand.start(LONG, gevent.getcurrent, greenlets.add, too_late)
+        assert in_hand.wait_until_empty(10)
+    assert len(greenlets) == 1
+
+
+def test_a_greenlet_that_was_too_late_does_no_other_job(answers: Answers) -> None:
+    # Given a greenlet that swallows its end
+    in_hand, late = InHand(1), Queue[object]()
+
+    def work() -> None:
+        late.put(gevent.getcurrent())
+        with suppress(gevent.GreenletExit):
+            Event().wait()
+
+    start(in_hand, answers, work, SHORT)
+    assert answers.get(timeout=10) == "too late"
+    assert in_hand.wait_until_empty(10)
+    # When
+    in_hand.start(LONG, gevent.getcurrent, answers.put, too_late)
+    # Then
+    assert answers.get(timeout=10) is not late.get(timeout=10)
+
+
+def test_the_end_of_a_late_job_is_not_the_end_of_the_next(answers: Answers) -> None:
+    # Given a greenlet that has done a job whose deadline is still to come
+    in_hand = InHand(1)
+    start(in_hand, answers, lambda: "done", SHORT)
+    assert answers.get(timeout=10) == "done"
+    # When it does another, and that deadline comes
+    may_go_on = Event()
+    start(in_hand, answers, lambda: may_go_on.wait(10), LONG)
+    gevent.sleep(4 * SHORT)
+    may_go_on.set()
+    # Then
+    assert answers.get(timeout=10) is True
+
+
+def test_a_context_variable_set_by_one_job_is_not_seen_by_the_next(answers: Answers) -> None:
+    # Given
+    variable: ContextVar[str] = ContextVar("variable", default="not set")
+    in_hand = InHand(1)
+    start(in_hand, answers, lambda: variable.set("set"), LONG)
+    assert answers.get(timeout=10)
+    # When
+    start(in_hand, answers, variable.get, LONG)
+    # Then
+    assert answers.get(timeout=10) == "not set"
+
+
+def test_greenlets_of_a_pool_do_one_job_each(answers: Answers) -> None:
+    # Given
+    in_hand = InHand(10)
+    in_hand.pool = Pool(1)
+    # When
+    start(in_hand, answers, lambda: "done", LONG)
+    assert answers.get(timeout=10) == "done"
+    # Then
+    assert in_hand.pool.join(timeout=10)
+    assert not in_hand.full
 
 
 def test_work_is_counted_until_it_is_answered(answers: Answers) -> None:

@@ -67,14 +67,44 @@ def test_the_next_turn_is_the_next_frame(peer: Peer, box: Outbox) -> None:
     assert len(peer.frames) == 2
 
 
-def test_a_frame_takes_no_more_past_its_length(peer: Peer, box: Outbox) -> None:
+def test_a_frame_that_is_long_enough_leaves_before_the_turn_is_over(
+    peer: Peer, box: Outbox
+) -> None:
+    for message in numbered(12, size=1000):
+        box.append(message)
+
+    assert len(peer.frames) == 2  # five messages each
+    a_turn_of_the_event_loop()
+    assert len(peer.frames) == 3
+    assert peer.messages == numbers(12, size=1000)
+
+
+def test_what_waited_for_a_peer_goes_in_frames_that_take_no_more_past_their_length(
+    peer: Peer, box: Outbox
+) -> None:
+    peer.room = 0
     for message in numbered(100, size=1000):
         box.append(message)
 
-    a_turn_of_the_event_loop()
+    peer.room = 100
+    box.flush()
 
     assert len(peer.frames) == 4  # 33 messages each, and the last one
     assert peer.messages == numbers(100, size=1000)
+
+
+def test_a_peer_that_has_no_room_is_not_asked_for_each_message() -> None:
+    asked: list[bytes] = []
+
+    def refuse(frame: bytes) -> bool:
+        asked.append(frame)
+        return False
+
+    box = Outbox(refuse)
+    for message in numbered(100, size=1000):
+        box.append(message)
+
+    assert len(asked) == 1
 
 
 def test_no_frame_is_longer_than_a_reader_takes(peer: Peer, box: Outbox) -> None:
