@@ -105,13 +105,13 @@ class ServiceClientConnection:
     def _call_at(
         self, session: Session, request: ServiceRequest, seconds: float
     ) -> ServiceResponse:
-        if not logger.isEnabledFor(logging.INFO):  # two log lines cost as much as the call
+        if not logger.isEnabledFor(logging.INFO):
             return self._send_and_wait(session, request, seconds)
         extra = {"request_id": request.request_id}
         started = time.monotonic()
         logger.info("calling %s %s on %s", request.method, request.path, session, extra=extra)
         response = self._send_and_wait(session, request, seconds)
-        logger.info(
+        logger.debug(
             "answered %s %s %d in %.0f ms",
             request.method,
             request.path,

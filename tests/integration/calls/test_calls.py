@@ -412,7 +412,7 @@ def test_every_hop_logs_a_line_with_the_id_of_what_caused_the_call(
 ) -> None:
     service = serve()
     caller.message = ServiceRequest(1, 1, "/page", request_id="page-7")  # type: ignore[attr-defined]
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
 
     caller.ask(service.addr)
 
