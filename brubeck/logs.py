@@ -90,7 +90,7 @@ class Occasionally:
 
 def _leave_out_what_no_line_shows() -> None:
     """Half of a line's cost: see "Optimization" in Python's logging how-to."""
-    logging._srcfile = None
+    logging._srcfile = None  # noqa: SLF001  # the way it says
     for what in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
         setattr(logging, what, False)
 
