@@ -19,6 +19,7 @@ from brubeck.errors import NothingRendered, StatusError, status_of
 from brubeck.handlers import MessageHandler
 from brubeck.health import serve_health
 from brubeck.routing import Route, Router, Target
+from brubeck.watchdog import watch_event_loop
 from brubeck.web_handlers import WebMessageHandler
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class Brubeck:
         request_timeout: seconds an HTTP request may take before it is answered with 504.
         drain_timeout: seconds that work in hand may take after SIGTERM.
         health_port: port on 127.0.0.1 for health checks (see `brubeck.health`); 0 for none.
+        watchdog_timeout: seconds that the event loop may stand still before the process ends
+            with status 70 (see `brubeck.watchdog`); 0 for ever.
     """
 
     def __init__(  # noqa: PLR0917  # in the order of the original's
@@ -78,6 +81,7 @@ class Brubeck:
         request_timeout: float = 60.0,
         drain_timeout: float = 25.0,
         health_port: int = 0,
+        watchdog_timeout: float = 30.0,
     ) -> None:
         if msg_conn is None:
             raise ValueError("msg_conn is missing: where should messages come from?")
@@ -95,6 +99,7 @@ class Brubeck:
         self.request_timeout = request_timeout
         self.drain_timeout = drain_timeout
         self.health_port = health_port
+        self.watchdog_timeout = watchdog_timeout
         self._resources: dict[Any, Any] = {}
         self._router = Router()
         for pattern, target in handler_tuples or ():
@@ -177,6 +182,8 @@ class Brubeck:
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self._stop)
         _spare_the_garbage_collector()
+        if self.watchdog_timeout:
+            watch_event_loop(self.watchdog_timeout)
         health = serve_health(self.health_port, self.msg_conn.health) if self.health_port else None
         logger.info("started")
         try:
@@ -249,6 +256,6 @@ def _log_error(message: Any, error: BaseException) -> None:
     if isinstance(error, StatusError):
         logger.warning("%s: %s: %s", what, type(error).__name__, error, extra=extra)
     elif isinstance(error, gevent.GreenletExit):
-        logger.warning("%s: the handler was ended", what, extra=extra)
+        logger.info("%s: the handler was ended: too late, or nobody waits", what, extra=extra)
     else:
         logger.error("%s: the handler failed", what, exc_info=error, extra=extra)

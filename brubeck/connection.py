@@ -116,10 +116,13 @@ class Connection:
         seconds: float,
         base_handler: type[MessageHandler],
         answer: Callable[[Any], None],
-    ) -> None:
-        """Have the application answer a message, once, within `seconds`."""
+    ) -> int:
+        """Have the application answer a message, once, within `seconds`.
+
+        Returns what `self._in_hand.end` needs where nobody waits for the answer any more.
+        """
         handle, refuse = self._application.handle, self._application.refuse
-        self._in_hand.start(
+        return self._in_hand.start(
             seconds,
             work=partial(handle, message, base_handler),
             answer=answer,

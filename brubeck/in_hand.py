@@ -1,21 +1,20 @@
 """The messages being handled: one greenlet, one deadline and exactly one answer each.
 
 Whatever a handler does cooperatively, its message is answered in time: when the deadline
-comes first, `too_late` makes the answer and the handler's greenlet is ended. Used for HTTP
-requests and service calls alike.
+comes first, `too_late` makes the answer and the handler's greenlet is ended. Where nobody
+waits for the answer any more, `end` ends it without one. Used for HTTP requests and service
+calls alike.
 
 A greenlet that has done its job waits for the next one: making a greenlet costs more than
-routing, handling and encoding a message together. It is woken from the event loop only.
+routing, handling and encoding a message together.
 """
 
 import itertools
 from collections.abc import Callable
-from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
 import gevent
-from gevent import GreenletExit
 from gevent.event import Event
 
 from brubeck.deadlines import Deadlines
@@ -30,7 +29,7 @@ class _Job:
     answer: Callable[[Any], None]
     too_late: Callable[[], Any]
     greenlet: Any = None
-    expired: bool = False
+    ended: bool = False
 
 
 class InHand:
@@ -63,10 +62,10 @@ class InHand:
         work: Callable[[], Any],
         answer: Callable[[Any], None],
         too_late: Callable[[], Any],
-    ) -> None:
+    ) -> int:
         """Run `work` and give what it returns to `answer`, or `too_late()` after `seconds`.
 
-        `work` answers its own errors: it must not raise.
+        `work` answers its own errors: it must not raise. Returns what `end` needs.
         """
         key = next(self._keys)
         job = _Job(work, answer, too_late)
@@ -78,6 +77,7 @@ class InHand:
             self._hub.loop.run_callback(self._hand_over, key, job)
         else:
             job.greenlet = self.pool.spawn(self._work, key, job)
+        return key
 
     def wait_until_empty(self, seconds: float) -> bool:
         """Wait for the last job to end; False if some remain after `seconds`."""
@@ -85,30 +85,45 @@ class InHand:
 
     # In the event loop
 
+    def end(self, key: int) -> None:
+        """End a job that nobody waits for: now, or before it has begun. It gets no answer."""
+        job = self._jobs.pop(key, None)
+        if job is not None:
+            self._end(job)
+            self._note_if_empty()
+
     def _hand_over(self, key: int, job: _Job) -> None:
+        if job.ended:
+            return
         if self._idle:
             job.greenlet = self._idle.pop()
+            job.greenlet.gr_context = None  # context variables are a message's own
             job.greenlet.switch(key, job)
-        elif not job.expired:
+        else:
             job.greenlet = gevent.spawn(self._work, key, job)
 
     def _expire(self, key: int) -> None:
-        """End the greenlet here and now: a moment later it may do another job."""
         job = self._jobs.get(key)
-        if job is None:
-            return
-        job.expired = True
+        if job is not None:
+            self._end(job)
+            gevent.spawn(self._answer_too_late, key, job)
+
+    def _end(self, job: _Job) -> None:
+        job.ended = True
         if job.greenlet is not None:
-            job.greenlet.throw(GreenletExit)
-        gevent.spawn(self._answer_too_late, key, job)
+            job.greenlet.kill(block=False)
+
+    def _note_if_empty(self) -> None:
+        if not self._jobs:
+            self._empty.set()
 
     # In greenlets
 
     def _work(self, key: int, job: _Job) -> None:
         while True:
-            result = Context().run(job.work)  # context variables are a message's own
-            if job.expired:
-                return  # `too_late` answers; and who knows what would still wake this greenlet
+            result = job.work()
+            if job.ended:
+                return  # and do no other job: `kill` may still be on its way here
             self._finish(key, job, result)
             if self.pool is not None or len(self._idle) >= MAX_IDLE:
                 return
@@ -120,9 +135,9 @@ class InHand:
         self._finish(key, job, job.too_late())
 
     def _finish(self, key: int, job: _Job, result: Any) -> None:
-        del self._jobs[key]
+        if self._jobs.pop(key, None) is None:
+            return  # ended while the late answer was being made
         try:
             job.answer(result)
         finally:
-            if not self._jobs:
-                self._empty.set()
+            self._note_if_empty()

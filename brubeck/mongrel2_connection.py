@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from functools import partial
+from typing import TypeVar
 
 import gevent
 import zmq
@@ -28,7 +29,7 @@ from brubeck.logs import Occasionally
 from brubeck.request import Request
 from brubeck.request_ids import new_request_id
 from brubeck.response import Response, encode
-from brubeck.sockets import LoopSocket, terminate
+from brubeck.sockets import Inlet, LoopSocket, terminate
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ MAX_PIPELINED = 16
 
 MAX_HELD = 1000
 """Replies that wait for Mongrel2's subscription; the oldest is dropped for one more."""
+
+S = TypeVar("S", bound=LoopSocket)
 
 Browser = tuple[str, str]
 """A browser's connection: Mongrel2's ident, and its number for the connection."""
@@ -65,6 +68,8 @@ class Mongrel2Connection(Connection):
         """Messages that were no requests, and answers nobody waited for any more."""
         self._idents: set[bytes] = set()
         self._browsers: dict[Browser, deque[Request]] = {}
+        self._jobs: dict[Browser, int] = {}
+        """What ends the work for a browser's first request."""
         self._held: deque[tuple[str, bytes]] = deque(maxlen=MAX_HELD)
         self._complain = Occasionally(logger, logging.WARNING)
         self._date = (0, "")
@@ -91,19 +96,20 @@ class Mongrel2Connection(Connection):
 
     def _open(self) -> None:
         self._context = zmq.Context()
-        self._pull: LoopSocket | None = None
+        self._pull: Inlet | None = None
         socket = self._context.socket(zmq.XPUB)
         socket.set(zmq.XPUB_VERBOSER, 1)
         socket.set(zmq.XPUB_NODROP, 1)
         socket.set(zmq.IMMEDIATE, 1)  # a lost connection is a lost subscription
         socket.set(zmq.SNDHWM, MAX_IN_HAND)
-        self._publisher = _connected(socket, self.pub_addr, self._on_subscription)
+        self._publisher = _connected(LoopSocket, socket, self.pub_addr, self._on_subscription)
         self._renewals = gevent.get_hub().loop.timer(LEASE_INTERVAL, LEASE_INTERVAL)
         self._renewals.start(self._renew_leases)
 
     def _refuse_new_work(self) -> None:
+        """Have Mongrel2 give its requests to others; take those it has given to us."""
         if self._pull is not None:
-            self._pull.close()
+            self._pull.finish()
 
     def _on_subscription(self, frames: list[bytes]) -> None:
         change, topic = frames[0][:1], frames[0][1:]
@@ -112,7 +118,7 @@ class Mongrel2Connection(Connection):
             self._idents.add(topic)
             if self._pull is None and not self.stopping:
                 socket = self._context.socket(zmq.PULL)
-                self._pull = _connected(socket, self.pull_addr, self._on_request)
+                self._pull = _connected(Inlet, socket, self.pull_addr, self._on_request)
             held, self._held = self._held, deque(maxlen=MAX_HELD)
             for uuid, message in held:
                 self._publish(uuid, message)
@@ -121,7 +127,7 @@ class Mongrel2Connection(Connection):
             self._idents.discard(topic)
             self._held.clear()
             for browser in [b for b in self._browsers if b[0].encode("latin-1").startswith(topic)]:
-                del self._browsers[browser]
+                self._forget(browser)
 
     def _publish(self, uuid: str, message: bytes) -> None:
         if not any(message.startswith(ident) for ident in self._idents):
@@ -149,7 +155,7 @@ class Mongrel2Connection(Connection):
             return
         browser = sender, conn_id
         if message.is_leave:
-            self._browsers.pop(browser, None)
+            self._forget(browser)
             return
         request = Request(
             headers, body, sender=sender, conn_id=conn_id, request_id=new_request_id()
@@ -159,8 +165,15 @@ class Mongrel2Connection(Connection):
         if len(waiting) == 1:
             self._start(request)
         elif len(waiting) > MAX_PIPELINED:
-            del self._browsers[browser]
+            self._forget(browser)
             self.close_bulk(sender, [conn_id])
+
+    def _forget(self, browser: Browser) -> None:
+        """Nobody waits there: end what is done for it, and do not begin what waits."""
+        self._browsers.pop(browser, None)
+        job = self._jobs.pop(browser, None)
+        if job is not None:
+            self._in_hand.end(job)
 
     def _start(self, request: Request) -> None:
         """Handle a request; those behind it on its connection wait (RFC 9112, section 9.3.2)."""
@@ -171,7 +184,9 @@ class Mongrel2Connection(Connection):
             answer(request.error_reply(400))  # only a forger sends these: uploads are off
         else:
             application = self._application
-            self._handle(request, application.request_timeout, application.base_handler, answer)
+            self._jobs[request.sender, request.conn_id] = self._handle(
+                request, application.request_timeout, application.base_handler, answer
+            )
 
     def _answer(self, request: Request, started: float, response: Response) -> None:
         browser = request.sender, request.conn_id
@@ -181,6 +196,7 @@ class Mongrel2Connection(Connection):
             self.dropped += 1
             self._log_reply(request, status_code, started, " to nobody: the browser has gone")
             return
+        self._jobs.pop(browser, None)
         self.reply(request, data)
         self._log_reply(request, status_code, started)
         if request.should_close():
@@ -215,8 +231,11 @@ class Mongrel2Connection(Connection):
 
 
 def _connected(
-    socket: zmq.Socket[bytes], addr: str, on_message: Callable[[list[bytes]], None]
-) -> LoopSocket:
+    kind: type[S],
+    socket: zmq.Socket[bytes],
+    addr: str,
+    on_message: Callable[[list[bytes]], None],
+) -> S:
     """Connect a socket that notices within seconds, on both ends, when the other has gone.
 
     Raises:
@@ -229,8 +248,10 @@ def _connected(
     socket.set(zmq.HANDSHAKE_IVL, 3000)
     socket.set(zmq.RECONNECT_IVL, 100)
     socket.set(zmq.RECONNECT_IVL_MAX, 1000)
+    served = kind(socket, on_message)
     try:
         socket.connect(addr)
     except zmq.ZMQError as error:
+        served.close()
         raise SettingError(f"cannot connect: {error}") from None
-    return LoopSocket(socket, on_message)
+    return served

@@ -7,15 +7,20 @@ once a second whatever happens.
 """
 
 import logging
+import os
+import socket as tcp
 from collections.abc import Callable, Sequence
 
 import gevent
 import zmq
+from gevent.event import Event
 from gevent.threadpool import ThreadPool
+from zmq.utils.monitor import parse_monitor_message
 
 logger = logging.getLogger(__name__)
 
 _READABLE = 1  # libev's EV_READ
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)  # enumerations are slow
 _BATCH = 100
 """Messages read before the rest of the process gets its turn."""
 
@@ -62,8 +67,8 @@ class LoopSocket:
 
     def read_all(self) -> None:
         """Read now, in the event loop, all that has come."""
-        while self._read_one():
-            pass
+        while self._readable():
+            self._read_one()
 
     def close(self, linger: int = 0) -> None:
         """Close the socket; ZeroMQ goes on sending what it holds for `linger` milliseconds."""
@@ -74,24 +79,94 @@ class LoopSocket:
             self._socket.close(linger)
 
     def _look_again(self) -> None:
-        if not self.closed and int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
+        if self._readable():
             self._loop.run_callback(self._turn)
+
+    def _readable(self) -> bool:
+        return not self.closed and bool(int(self._socket.get(_EVENTS)) & _POLLIN)
 
     def _turn(self) -> None:
         for _ in range(_BATCH):
-            if not self._read_one():
+            if not self._readable():
                 return
+            self._read_one()
         self._loop.run_callback(self._turn)
 
-    def _read_one(self) -> bool:
-        if self.closed:
-            return False
-        try:
-            frames = self._socket.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
-            return False
+    def _read_one(self) -> None:
+        frames = self._socket.recv_multipart(zmq.NOBLOCK)
         try:
             self._on_message(frames)
         except Exception:  # one bad message must not end the reading of the others
             logger.exception("a message could not be handled")
+
+
+class Inlet(LoopSocket):
+    """A PULL socket that can say "no more" without losing what is on its way.
+
+    ZeroMQ has no word for it: closing the socket throws away what the peer has sent and nobody
+    has read. But TCP has one. When our half of the connection is shut down, the peer's ZeroMQ
+    reads the end, gives this connection no more messages, and closes it behind the last one.
+
+    Made before its socket is connected, to one peer.
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes], on_message: Callable[[list[bytes]], None]):
+        super().__init__(socket, on_message)
+        events = zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED
+        self._monitor = LoopSocket(socket.get_monitor_socket(events), self._on_event)
+        self._connection: tuple[int, int] | None = None
+        """The connection's descriptor and inode."""
+        self._finishing = False
+        self._finished = Event()
+
+    def finish(self, seconds: float = 2.0) -> None:
+        """Take what the peer has sent until it knows, for at most so long, and close."""
+        self._finishing = True
+        self._loop.run_callback(self._finish_unless_connected)
+        if not self._finished.wait(seconds):
+            self._loop.run_callback(self._finish)
+            self._finished.wait(seconds)
+
+    def close(self, linger: int = 0) -> None:
+        """Close the socket; what came and was not read is lost."""
+        if not self.closed:
+            self._socket.disable_monitor()
+            self._monitor.close()
+        super().close(linger)
+
+    def _on_event(self, frames: list[bytes]) -> None:
+        message = parse_monitor_message(frames)
+        connected = message["event"] == zmq.EVENT_CONNECTED
+        self._connection = _identified(message["value"]) if connected else None
+        if self._finishing:  # when all events are read: it may be connected again already
+            self._loop.run_callback(self._finish_unless_connected)
+
+    def _finish_unless_connected(self) -> None:
+        self._monitor.read_all()
+        if not self.closed:
+            self.close()
+        self._finished.set()
+
+    def _finish(self) -> None:
+        if not self.closed:
+            self.read_all()
+            self.close()
+        self._finished.set()
+
+    def _half_close(self) -> bool:
+        """Shut down our half, if there is a connection: libzmq's, so only if it is still that."""
+        if self._connection is None or _identified(self._connection[0]) != self._connection:
+            return False
+        try:
+            with tcp.socket(fileno=os.dup(self._connection[0])) as connection:
+                connection.shutdown(tcp.SHUT_WR)
+        except OSError:  # it ended meanwhile
+            return False
         return True
+
+
+def _identified(descriptor: int) -> tuple[int, int] | None:
+    try:
+        return descriptor, os.fstat(descriptor).st_ino
+    except OSError:
+        return None

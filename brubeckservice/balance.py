@@ -38,10 +38,8 @@ class LeastBusy(Generic[T]):
 
     def take(self, avoid: Container[T] = ()) -> T | None:
         """The item with the lowest load, which grows by one; None if there is no item."""
-        if not self._loads:
-            return None
-        item = next(iter(self._levels[self._lowest]))
-        if avoid and item in avoid:
+        item = next(iter(self._levels.get(self._lowest, ())), None)
+        if item in avoid:
             others = (other for other in self._loads if other not in avoid)
             item = min(others, key=self._loads.__getitem__, default=None)
         if item is None:

@@ -19,8 +19,8 @@ from brubeckservice.errors import (
     ServiceProtocolError,
     ServiceRefused,
 )
-from brubeckservice.pending import Pending
-from brubeckservice.protocol import Refused, ServiceRequest, ServiceResponse
+from brubeckservice.pending import Pending, PendingCall
+from brubeckservice.protocol import Cancel, Refused, ServiceRequest, ServiceResponse
 from brubeckservice.replicas import FIRST_ATTEMPT_TIMEOUT, Replicas
 from brubeckservice.session import Session
 
@@ -105,11 +105,11 @@ class ServiceClientConnection:
     def _call_at(
         self, session: Session, request: ServiceRequest, seconds: float
     ) -> ServiceResponse:
-        if not logger.isEnabledFor(logging.INFO):
+        if not logger.isEnabledFor(logging.DEBUG):
             return self._send_and_wait(session, request, seconds)
         extra = {"request_id": request.request_id}
         started = time.monotonic()
-        logger.info("calling %s %s on %s", request.method, request.path, session, extra=extra)
+        logger.debug("calling %s %s on %s", request.method, request.path, session, extra=extra)
         response = self._send_and_wait(session, request, seconds)
         logger.debug(
             "answered %s %s %d in %.0f ms",
@@ -131,9 +131,18 @@ class ServiceClientConnection:
             budget = min(max(1, int(seconds * 1000)), protocol.MAX_BUDGET)
             if not session.send(protocol.encode(replace(request, id=call.id, budget=budget))):
                 raise ServiceRefused(f"{session.endpoint} does not read its calls")
-            return call.waiter.get()
+            return self._outcome(call)
         finally:
             self.pending.leave(call)
+
+    def _outcome(self, call: PendingCall) -> ServiceResponse:
+        try:
+            return call.waiter.get()
+        except ServiceRefused:
+            raise  # it was not executed
+        except BaseException:  # too late, or whoever waited was ended
+            call.session.send(protocol.encode(Cancel(call.id)))
+            raise
 
     # What replicas tell, in the event loop
 

@@ -1,5 +1,6 @@
 """Handlers for messages between instances: requests at a service, responses at its caller."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
@@ -27,9 +28,16 @@ class ServiceMessageHandler(MessageHandler):
     message: ServiceRequest | ServiceResponse
 
     def __init__(self, application: Any, message: ServiceRequest | ServiceResponse) -> None:
+        self._begun = time.monotonic()
         super().__init__(application, message)
         if isinstance(message, ServiceResponse):
             self.set_status(message.status_code, message.status_msg)
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds the caller of a request still waits; 0 once it does not, and for responses."""
+        budget = getattr(self.message, "budget", 0) / 1000
+        return float(max(0.0, budget - (time.monotonic() - self._begun)))
 
     def render(self, status_code: int | None = None, **_kwargs: Any) -> ServiceResponse:
         """The response: the payload and the status, about the request's path.

@@ -76,6 +76,12 @@ class Pong(Struct, frozen=True, array_like=True, tag="pong"):
     draining: bool = False
 
 
+class Cancel(Struct, frozen=True, array_like=True, tag="cancel"):
+    """Nobody waits for the answer to this call any more."""
+
+    id: CallId
+
+
 class Refused(Struct, frozen=True, array_like=True, tag="refused"):
     """A call that was not executed; the reason, `stopping` or `overloaded`, is for people."""
 
@@ -146,7 +152,7 @@ class ServiceRequest(Struct, frozen=True, array_like=True, tag="call"):
         return _error_response(self, status_code)
 
 
-FromCaller = Hello | Ping | ServiceRequest
+FromCaller = Hello | Ping | ServiceRequest | Cancel
 FromService = Welcome | Goodbye | Pong | Refused | ServiceResponse
 
 M = TypeVar("M")

@@ -26,6 +26,7 @@ from brubeckservice.handlers import ServiceMessageHandler
 from brubeckservice.keys import derive_keys
 from brubeckservice.outbox import Outbox
 from brubeckservice.protocol import (
+    Cancel,
     FromService,
     Goodbye,
     Hello,
@@ -61,6 +62,8 @@ class _Caller:
         self.outbox = outbox
         self.heard = time.monotonic()
         self.last_id = 0
+        self.jobs: dict[int, int] = {}
+        """What ends a call that is being executed, by its id."""
 
 
 class ServiceConnection(Connection):
@@ -156,6 +159,8 @@ class ServiceConnection(Connection):
                 self._say(self._new_outbox(identity), Goodbye("no session: say hello first"))
             elif isinstance(message, ServiceRequest):
                 self._start(caller, message)
+            elif isinstance(message, Cancel):
+                self._cancel(caller, message)
             elif isinstance(message, Ping):
                 self._pong(caller, message)
 
@@ -184,13 +189,20 @@ class ServiceConnection(Connection):
             self._say(caller.outbox, Refused(request.id, reason))
             return
         answer = partial(self._answer, caller, request, time.monotonic())
-        self._handle(request, request.budget / 1000 + GRACE, ServiceMessageHandler, answer)
+        seconds = request.budget / 1000 + GRACE
+        caller.jobs[request.id] = self._handle(request, seconds, ServiceMessageHandler, answer)
+
+    def _cancel(self, caller: _Caller, message: Cancel) -> None:
+        job = caller.jobs.pop(message.id, None)
+        if job is not None:
+            self._in_hand.end(job)
 
     # Answers go
 
     def _answer(
         self, caller: _Caller, request: ServiceRequest, started: float, response: ServiceResponse
     ) -> None:
+        caller.jobs.pop(request.id, None)
         extra = {"request_id": request.request_id}
         try:
             message = protocol.encode(response)

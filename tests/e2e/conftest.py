@@ -24,6 +24,7 @@ def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
         "TAG": f"e2e-{os.getpid()}",
         "PUBLISH_ADDRESS": "127.0.0.1",
         "PORT": str(free_port()),
+        "LOG_LEVEL": "DEBUG",
         "SLOW_SECONDS": os.environ.get("SLOW_SECONDS", "5"),
     }
     with pytest.MonkeyPatch.context() as shell:

@@ -1,12 +1,18 @@
-"""How a ZeroMQ context ends: with all that was said, and in time."""
+"""How ZeroMQ contexts and sockets end: with all that was said, and in time."""
 
 import brubeck.cooperative  # noqa: F401, I001  # as an application is
 
+import socket
+
 import gevent
 import zmq
+from gevent import monkey
 
-from brubeck.sockets import terminate
+from brubeck.sockets import Inlet, terminate
 from tests.waiting import eventually
+
+
+native_sleep = monkey.get_original("time", "sleep")
 
 
 def test_a_context_ends_when_what_its_sockets_hold_is_sent() -> None:
@@ -39,3 +45,45 @@ def test_a_context_that_does_not_end_is_not_waited_for_long() -> None:
     assert not context.closed
     socket.close()
     eventually(lambda: context.closed, "it ends after all", seconds=5)
+
+
+def test_an_inlet_that_finishes_gets_all_that_was_sent_to_it_and_others_get_the_rest() -> None:
+    receiving, sending = zmq.Context(), zmq.Context()
+    sender = sending.socket(zmq.PUSH)
+    port = sender.bind_to_random_port("tcp://127.0.0.1")
+    received: list[bytes] = []
+
+    def inlet() -> Inlet:
+        socket = receiving.socket(zmq.PULL)
+        socket.set(zmq.HEARTBEAT_IVL, 20)  # many are written after the end
+        made = Inlet(socket, received.extend)
+        socket.connect(f"tcp://127.0.0.1:{port}")
+        return made
+
+    stays, inlets = inlet(), [inlet() for _ in range(10)]
+    gevent.sleep(0.5)  # all of them are connected
+    for finishing in inlets:
+        for _ in range(200):
+            sender.send(b"what has left the sender and was not read")
+        native_sleep(0.02)  # the event loop, too, stands still meanwhile
+        finishing.finish()
+        assert finishing.closed
+
+    eventually(lambda: stays.read_all() or len(received) == 2000, "all that was sent", seconds=5)  # type: ignore[func-returns-value]
+    stays.close()
+    sending.destroy(linger=0)
+    receiving.destroy(linger=0)
+
+
+def test_an_inlet_whose_peer_does_not_react_finishes_all_the_same() -> None:
+    context = zmq.Context()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        pull = context.socket(zmq.PULL)
+        inlet = Inlet(pull, lambda _: None)
+        pull.connect(f"tcp://127.0.0.1:{silent.getsockname()[1]}")
+        connection, _ = silent.accept()
+        with connection, gevent.Timeout(5):
+            inlet.finish(seconds=0.2)
+
+    assert inlet.closed
+    context.destroy(linger=0)

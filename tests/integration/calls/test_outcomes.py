@@ -9,8 +9,10 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
+from gevent.queue import Queue
 
-from brubeckservice import session
+from brubeckservice import service_connection, session
 from brubeckservice.base import (
     ServiceError,
     ServiceLost,
@@ -191,6 +193,80 @@ def test_a_caller_that_gives_up_by_itself_leaves_nothing(
     assert caller.waiting() == 0
     (session,) = caller.sessions(service.addr)
     assert session.outstanding == 0
+
+
+class WaitsUntilItIsEnded(ServiceMessageHandler):
+    """Waits for ever, and tells how it ended."""
+
+    begun: Queue[str]
+    ended: Queue[BaseException]
+
+    def request(self) -> None:
+        self.begun.put(self.message.path)
+        try:
+            Event().wait()
+        except BaseException as error:
+            self.ended.put(error)
+            raise
+
+
+@pytest.fixture
+def waiting_service(serve: Serve) -> Service:
+    WaitsUntilItIsEnded.begun, WaitsUntilItIsEnded.ended = Queue(), Queue()
+    return serve([(r"^/wait$", WaitsUntilItIsEnded)])
+
+
+def test_the_handler_of_a_caller_that_gave_up_is_ended(
+    waiting_service: Service, caller: Caller
+) -> None:
+    caller.connection(waiting_service.addr)
+
+    call = gevent.spawn(caller.ask, waiting_service.addr, "/wait", timeout=60)
+    WaitsUntilItIsEnded.begun.get(timeout=10)
+    call.kill()
+
+    assert isinstance(WaitsUntilItIsEnded.ended.get(timeout=10), gevent.GreenletExit)
+    eventually(lambda: waiting_service.in_hand == 0, "nothing is in hand", seconds=10)
+
+
+def test_the_handler_of_a_call_that_is_too_late_is_ended_by_its_caller(
+    waiting_service: Service, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_connection, "GRACE", 60.0)
+
+    assert isinstance(
+        outcome_of(caller.ask, waiting_service.addr, "/wait", timeout=0.3), ServiceTimeout
+    )
+
+    assert isinstance(WaitsUntilItIsEnded.ended.get(timeout=10), gevent.GreenletExit)
+
+
+def test_a_call_that_nobody_waits_for_any_more_is_not_begun(
+    waiting_service: Service, raw_caller: Callable[..., RawCaller]
+) -> None:
+    peer = raw_caller(waiting_service.addr)
+    peer.greet()
+
+    peer.say(["call", 1, 60_000, "/wait"], ["cancel", 1], ["call", 2, 60_000, "/nowhere"])
+
+    assert peer.hear("response")[1:3] == [2, 404]
+    assert WaitsUntilItIsEnded.begun.empty()
+    assert waiting_service.in_hand == 0
+
+
+def test_nobody_ends_the_call_of_another_caller(
+    waiting_service: Service, raw_caller: Callable[..., RawCaller]
+) -> None:
+    peer, stranger = raw_caller(waiting_service.addr), raw_caller(waiting_service.addr)
+    peer.greet()
+    stranger.greet()
+    peer.say(["call", 1, 60_000, "/wait"])
+    WaitsUntilItIsEnded.begun.get(timeout=10)
+
+    stranger.say(["cancel", 1], ["call", 2, 60_000, "/nowhere"])
+
+    assert stranger.hear("response")[1:3] == [2, 404]
+    assert waiting_service.in_hand == 1
 
 
 def test_an_answer_that_is_late_changes_nothing_but_a_counter(

@@ -180,6 +180,71 @@ def test_greenlets_of_a_pool_do_one_job_each(answers: Answers) -> None:
     assert not in_hand.full
 
 
+def test_work_that_is_ended_gets_no_answer(answers: Answers) -> None:
+    # Given
+    in_hand, told = InHand(1), Queue[str]()
+
+    def work() -> None:
+        try:
+            Event().wait()
+        finally:
+            told.put("to end")
+
+    key = in_hand.start(LONG, work, answers.put, too_late)
+    gevent.idle()
+    # When
+    in_hand.end(key)
+    # Then
+    assert told.get(timeout=10) == "to end"
+    assert in_hand.wait_until_empty(10)
+    gevent.idle()
+    assert answers.empty()
+
+
+def test_work_that_is_ended_before_it_has_begun_never_begins(answers: Answers) -> None:
+    # Given an idle greenlet, which could begin at once
+    in_hand = InHand(1)
+    start(in_hand, answers, lambda: "done", LONG)
+    assert answers.get(timeout=10) == "done"
+    # When
+    key = in_hand.start(LONG, lambda: answers.put("begun"), answers.put, too_late)
+    in_hand.end(key)
+    gevent.idle()
+    # Then
+    assert answers.empty()
+    assert len(in_hand) == 0
+
+
+def test_work_that_is_ended_while_its_late_answer_is_made_gets_none(answers: Answers) -> None:
+    # Given
+    in_hand, being_made, may_be_made = InHand(1), Event(), Event()
+
+    def slow_too_late() -> str:
+        being_made.set()
+        may_be_made.wait(10)
+        return "too late"
+
+    key = in_hand.start(SHORT, Event().wait, answers.put, slow_too_late)
+    assert being_made.wait(10)
+    # When
+    in_hand.end(key)
+    may_be_made.set()
+    gevent.idle()
+    # Then
+    assert answers.empty()
+
+
+def test_what_is_done_is_ended_without_harm(answers: Answers) -> None:
+    in_hand = InHand(1)
+    key = in_hand.start(LONG, lambda: "done", answers.put, too_late)
+    assert answers.get(timeout=10) == "done"
+
+    in_hand.end(key)
+
+    start(in_hand, answers, lambda: "the next", LONG)
+    assert answers.get(timeout=10) == "the next"
+
+
 def test_work_is_counted_until_it_is_answered(answers: Answers) -> None:
     # Given
     in_hand, may_go_on = InHand(2), Event()
@@ -241,8 +306,8 @@ def test_each_of_many_is_answered_once(answers: Answers) -> None:
     # Given half that are done in time and half that are not
     in_hand = InHand(1000)
     for number in range(1000):
-        work = Event().wait if number % 2 else lambda: "done"
-        start(in_hand, answers, work, SHORT)
+        waits = number % 2
+        start(in_hand, answers, Event().wait if waits else lambda: "done", SHORT if waits else LONG)
     # Then
     assert in_hand.wait_until_empty(10)
     given = [answers.get_nowait() for _ in range(answers.qsize())]

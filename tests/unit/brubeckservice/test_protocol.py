@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from brubeckservice import protocol
 from brubeckservice.protocol import (
+    Cancel,
     Goodbye,
     Hello,
     Ping,
@@ -40,6 +41,7 @@ KINDS: dict[str, Any] = {
     "call": ServiceRequest,
     "response": ServiceResponse,
     "refused": Refused,
+    "cancel": Cancel,
 }
 
 Message = protocol.FromCaller | protocol.FromService

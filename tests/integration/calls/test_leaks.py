@@ -1,0 +1,62 @@
+"""Calls that time out leave nothing, however many: no entries, no descriptors, no memory."""
+
+import gc
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import gevent
+
+from brubeckservice.base import ServiceError, ServiceTimeout
+from tests.integration.calls.instances import Caller
+from tests.integration.programs import Program
+
+CALLS = 100_000
+AT_A_TIME = 2500
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has."""
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def test_a_hundred_thousand_calls_that_time_out_leave_nothing(
+    serve_apart: Callable[[], tuple[str, Program]], caller: Caller
+) -> None:
+    addr, service = serve_apart()
+    caller.wait_for_replicas(addr, 1)
+    processes = (os.getpid(), service.pid)
+
+    def time_out() -> bool:
+        try:
+            caller.ask(addr, "/echo", {"seconds": 60}, timeout=0.3)
+        except ServiceError as error:
+            return isinstance(error, ServiceTimeout)
+        return False
+
+    def time_out_together(calls: int) -> int:
+        timed_out = 0
+        for _ in range(calls // AT_A_TIME):
+            greenlets = [gevent.spawn(time_out) for _ in range(AT_A_TIME)]
+            gevent.joinall(greenlets, timeout=30)
+            timed_out += sum(greenlet.value is True for greenlet in greenlets)
+        return timed_out
+
+    time_out_together(CALLS // 5)  # until both have the memory that so many at a time need
+    gc.collect()
+    before = [(resident(pid), descriptors(pid)) for pid in processes]
+
+    assert time_out_together(CALLS) == CALLS
+
+    gc.collect()
+    assert caller.waiting() == 0
+    (session,) = caller.sessions(addr)
+    assert session.outstanding == 0
+    for pid, (memory, files) in zip(processes, before, strict=True):
+        assert resident(pid) - memory < 5_000_000
+        assert descriptors(pid) <= files
