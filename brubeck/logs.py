@@ -10,6 +10,9 @@ import re
 import sys
 import time
 from functools import lru_cache
+from typing import TextIO
+
+import msgspec
 
 from brubeck.environment import SettingError
 
@@ -25,13 +28,21 @@ def configure(level: int | str, log_format: str) -> None:
     formatters = {"text": TextFormatter, "json": JsonFormatter}
     if log_format not in formatters:
         raise SettingError(f"log_format is {log_format!r}, not one of {', '.join(formatters)}")
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _StandardOutput(sys.stdout)
     handler.setFormatter(formatters[log_format]())
     _leave_out_what_no_line_shows()
     try:
         logging.basicConfig(level=level, handlers=[handler])
     except (TypeError, ValueError):
         raise SettingError(f"log_level is {level!r}, not a level of logging") from None
+
+
+class _StandardOutput(logging.StreamHandler[TextIO]):
+    """Without a lock: a line is one write, which native threads cannot come between."""
+
+    def createLock(self) -> None:  # noqa: N802  # logging's name
+        """Have none."""
+        self.lock = None
 
 
 class JsonFormatter(logging.Formatter):
@@ -49,7 +60,8 @@ class JsonFormatter(logging.Formatter):
             line["request_id"] = request_id
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        text = msgspec.json.encode(line).decode()
+        return text if text.isascii() else json.dumps(line)  # as ASCII, whatever a peer sent
 
 
 class TextFormatter(logging.Formatter):

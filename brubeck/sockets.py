@@ -49,7 +49,8 @@ class LoopSocket:
         self._belt = self._loop.timer(1.0, 1.0)
         self._belt.start(self._turn)
         self.closed = False
-        self._loop.run_callback(self._turn)
+        self._looks_soon = False
+        self._look_soon()
 
     def send(self, frames: Sequence[bytes]) -> bool:
         """Hand a message to ZeroMQ; False if its queue for this peer is full.
@@ -62,7 +63,7 @@ class LoopSocket:
         except zmq.Again:
             return False
         finally:
-            self._look_again()
+            self._look_soon()
         return True
 
     def read_all(self) -> None:
@@ -78,19 +79,21 @@ class LoopSocket:
             self._belt.close()
             self._socket.close(linger)
 
-    def _look_again(self) -> None:
-        if self._readable():
+    def _look_soon(self) -> None:
+        if not self._looks_soon:
+            self._looks_soon = True
             self._loop.run_callback(self._turn)
 
     def _readable(self) -> bool:
         return not self.closed and bool(int(self._socket.get(_EVENTS)) & _POLLIN)
 
     def _turn(self) -> None:
+        self._looks_soon = False
         for _ in range(_BATCH):
             if not self._readable():
                 return
             self._read_one()
-        self._loop.run_callback(self._turn)
+        self._look_soon()
 
     def _read_one(self) -> None:
         frames = self._socket.recv_multipart(zmq.NOBLOCK)
@@ -143,9 +146,8 @@ class Inlet(LoopSocket):
 
     def _finish_unless_connected(self) -> None:
         self._monitor.read_all()
-        if not self.closed:
-            self.close()
-        self._finished.set()
+        if self.closed or not self._half_close():
+            self._finish()
 
     def _finish(self) -> None:
         if not self.closed:
