@@ -94,18 +94,18 @@ def _tnetstring_headers(data: bytes) -> Headers:
     # Latin-1 maps each byte to one character, so lengths hold for the text too, and slicing
     # text once is half the work of slicing bytes and decoding each.
     text = _text(data)
-    headers: Headers = {}
+    names_and_values: list[str | list[str]] = []
     position = 0
     while position < len(text):
         kind, start, end = _span(text, position)
-        if kind != ",":
-            raise ValueError("bad headers: a name that is no string")
-        name = text[start:end]
-        kind, start, end = _span(text, end + 1)
-        headers[name] = (
-            text[start:end] if kind == "," else _joined(name, _strings(kind, text, start, end))
-        )
+        value = text[start:end]
+        names_and_values.append(value if kind == "," else _strings(kind, text, start, end))
         position = end + 1
+    headers: Headers = {}
+    for name, value in zip(names_and_values[::2], names_and_values[1::2], strict=True):
+        if not isinstance(name, str):
+            raise ValueError("bad headers: a name that is no string")
+        headers[name] = value if isinstance(value, str) else _joined(name, value)
     return headers
 
 

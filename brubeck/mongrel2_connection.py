@@ -130,7 +130,7 @@ class Mongrel2Connection(Connection):
                 self._forget(browser)
 
     def _publish(self, uuid: str, message: bytes) -> None:
-        if not any(message.startswith(ident) for ident in self._idents):
+        if not message.startswith(tuple(self._idents)):
             self._held.append((uuid, message))
         elif not self._publisher.send([message]):
             self.dropped += 1

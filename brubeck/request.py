@@ -140,9 +140,9 @@ class Request:
 
     def should_close(self) -> bool:
         """Whether the connection ends with the answer (RFC 9112, section 9.3)."""
-        options = [
-            option.strip().lower() for option in self.headers.get("connection", "").split(",")
-        ]
+        if "connection" not in self.headers:
+            return self.version == "HTTP/1.0"
+        options = [option.strip().lower() for option in self.headers["connection"].split(",")]
         return "close" in options or (self.version == "HTTP/1.0" and "keep-alive" not in options)
 
     def error_reply(self, status_code: int) -> Response:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 HeaderValue = str | Sequence[str]
 
@@ -81,10 +82,15 @@ def header_fields(response: Response, server_headers: Mapping[str, str]) -> list
     if not response.bodiless:
         fields.append(("Content-Length", str(len(response.body))))
     for name, single in fields:
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"no header name: {name!r}")
+        _check_name(name)
         _check(name, single)
     return fields
+
+
+@lru_cache(maxsize=1000)
+def _check_name(name: str) -> None:
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"no header name: {name!r}")
 
 
 def _check(name: str, value: str) -> None:
