@@ -7,14 +7,13 @@ application in a greenlet of its own, and ends when what is in hand is answered.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
 from brubeck.handlers import MessageHandler
 from brubeck.health import HEALTHY
-from brubeck.in_hand import InHand
+from brubeck.in_hand import InHand, Job
 from brubeck.request import Request
 
 if TYPE_CHECKING:
@@ -116,15 +115,36 @@ class Connection:
         seconds: float,
         base_handler: type[MessageHandler],
         answer: Callable[[Any], None],
-    ) -> int:
-        """Have the application answer a message, once, within `seconds`.
+    ) -> Job:
+        """Have the application answer a message, once, within `seconds`."""
+        job = _MessageJob(self._application, message, base_handler, answer)
+        self._in_hand.start(job, seconds)
+        return job
 
-        Returns what `self._in_hand.end` needs where nobody waits for the answer any more.
-        """
-        handle, refuse = self._application.handle, self._application.refuse
-        return self._in_hand.start(
-            seconds,
-            work=partial(handle, message, base_handler),
-            answer=answer,
-            too_late=partial(refuse, message, 504, base_handler),
-        )
+
+class _MessageJob(Job):
+    """A message that the application answers."""
+
+    __slots__ = ("_answer", "_application", "_base_handler", "_message")
+
+    def __init__(
+        self,
+        application: "Brubeck",
+        message: Any,
+        base_handler: type[MessageHandler],
+        answer: Callable[[Any], None],
+    ) -> None:
+        super().__init__()
+        self._application = application
+        self._message = message
+        self._base_handler = base_handler
+        self._answer = answer
+
+    def work(self) -> Any:
+        return self._application.handle(self._message, self._base_handler)
+
+    def too_late(self) -> Any:
+        return self._application.refuse(self._message, 504, self._base_handler)
+
+    def answer(self, result: Any) -> None:
+        self._answer(result)

@@ -10,8 +10,6 @@ routing, handling and encoding a message together.
 """
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -23,13 +21,28 @@ MAX_IDLE = 200
 """Greenlets that are kept while there is nothing for them to do."""
 
 
-@dataclass(slots=True, eq=False)
-class _Job:
-    work: Callable[[], Any]
-    answer: Callable[[Any], None]
-    too_late: Callable[[], Any]
-    greenlet: Any = None
-    ended: bool = False
+class Job:
+    """Something to do, once. A subclass says what, and needs little memory for it."""
+
+    __slots__ = ("ended", "greenlet", "key")
+
+    def __init__(self) -> None:
+        self.key = 0
+        self.greenlet: Any = None
+        self.ended = False
+        """Whether what `work` returns is wanted no more."""
+
+    def work(self) -> Any:
+        """Do it. Answers its own errors: must not raise."""
+        raise NotImplementedError
+
+    def too_late(self) -> Any:
+        """What counts instead when the deadline came first."""
+        raise NotImplementedError
+
+    def answer(self, result: Any) -> None:
+        """Take what `work` or `too_late` returned."""
+        raise NotImplementedError
 
 
 class InHand:
@@ -40,7 +53,7 @@ class InHand:
         self.pool: Any = None
         """The pool whose greenlets do the work, a job each; without one, greenlets of our own."""
         self._hub = gevent.get_hub()
-        self._jobs: dict[int, _Job] = {}
+        self._jobs: dict[int, Job] = {}
         self._keys = itertools.count()
         self._deadlines: Deadlines[int] = Deadlines(self._expire)
         self._idle: list[Any] = []
@@ -56,28 +69,23 @@ class InHand:
         pool_full = self.pool is not None and self.pool.full()
         return pool_full or len(self._jobs) >= self.limit
 
-    def start(
-        self,
-        seconds: float,
-        work: Callable[[], Any],
-        answer: Callable[[Any], None],
-        too_late: Callable[[], Any],
-    ) -> int:
-        """Run `work` and give what it returns to `answer`, or `too_late()` after `seconds`.
-
-        `work` answers its own errors: it must not raise. Returns what `end` needs.
-        """
-        key = next(self._keys)
-        job = _Job(work, answer, too_late)
+    def start(self, job: Job, seconds: float) -> None:
+        """Do a job; from `seconds` on it is too late."""
+        key = job.key = next(self._keys)
         if not self._jobs:
             self._empty.clear()
         self._jobs[key] = job
         self._deadlines.add(key, seconds)
         if self.pool is None:
-            self._hub.loop.run_callback(self._hand_over, key, job)
+            self._hub.loop.run_callback(self._hand_over, job)
         else:
-            job.greenlet = self.pool.spawn(self._work, key, job)
-        return key
+            job.greenlet = self.pool.spawn(self._work, job)
+
+    def end(self, job: Job) -> None:
+        """End a job that nobody waits for: now, or before it has begun. It gets no answer."""
+        if self._jobs.pop(job.key, None) is not None:
+            self._end(job)
+            self._note_if_empty()
 
     def wait_until_empty(self, seconds: float) -> bool:
         """Wait for the last job to end; False if some remain after `seconds`."""
@@ -85,33 +93,26 @@ class InHand:
 
     # In the event loop
 
-    def end(self, key: int) -> None:
-        """End a job that nobody waits for: now, or before it has begun. It gets no answer."""
-        job = self._jobs.pop(key, None)
-        if job is not None:
-            self._end(job)
-            self._note_if_empty()
-
-    def _hand_over(self, key: int, job: _Job) -> None:
+    def _hand_over(self, job: Job) -> None:
         if job.ended:
             return
         if self._idle:
             job.greenlet = self._idle.pop()
             job.greenlet.gr_context = None  # context variables are a message's own
-            job.greenlet.switch(key, job)
+            job.greenlet.switch(job)
         else:
-            job.greenlet = gevent.spawn(self._work, key, job)
+            job.greenlet = gevent.spawn_raw(self._work, job)
 
     def _expire(self, key: int) -> None:
         job = self._jobs.get(key)
         if job is not None:
             self._end(job)
-            gevent.spawn(self._answer_too_late, key, job)
+            gevent.spawn(self._answer_too_late, job)
 
-    def _end(self, job: _Job) -> None:
+    def _end(self, job: Job) -> None:
         job.ended = True
         if job.greenlet is not None:
-            job.greenlet.kill(block=False)
+            self._hub.loop.run_callback(job.greenlet.throw)
 
     def _note_if_empty(self) -> None:
         if not self._jobs:
@@ -119,23 +120,23 @@ class InHand:
 
     # In greenlets
 
-    def _work(self, key: int, job: _Job) -> None:
+    def _work(self, job: Job) -> None:
         while True:
             result = job.work()
             if job.ended:
-                return  # and do no other job: `kill` may still be on its way here
-            self._finish(key, job, result)
+                return  # and do no other job: `throw` may still be on its way here
+            self._finish(job, result)
             if self.pool is not None or len(self._idle) >= MAX_IDLE:
                 return
             del result
             self._idle.append(gevent.getcurrent())
-            key, job = self._hub.switch()
+            job = self._hub.switch()
 
-    def _answer_too_late(self, key: int, job: _Job) -> None:
-        self._finish(key, job, job.too_late())
+    def _answer_too_late(self, job: Job) -> None:
+        self._finish(job, job.too_late())
 
-    def _finish(self, key: int, job: _Job, result: Any) -> None:
-        if self._jobs.pop(key, None) is None:
+    def _finish(self, job: Job, result: Any) -> None:
+        if self._jobs.pop(job.key, None) is None:
             return  # ended while the late answer was being made
         try:
             job.answer(result)

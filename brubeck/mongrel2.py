@@ -98,8 +98,9 @@ def _tnetstring_headers(data: bytes) -> Headers:
     position = 0
     while position < len(text):
         kind, start, end = _span(text, position)
-        value = text[start:end]
-        names_and_values.append(value if kind == "," else _strings(kind, text, start, end))
+        names_and_values.append(
+            text[start:end] if kind == "," else _strings(kind, text, start, end)
+        )
         position = end + 1
     headers: Headers = {}
     for name, value in zip(names_and_values[::2], names_and_values[1::2], strict=True):

@@ -25,6 +25,7 @@ from brubeck import mongrel2
 from brubeck.connection import MAX_IN_HAND, Connection
 from brubeck.environment import SettingError, is_address
 from brubeck.health import HEALTHY
+from brubeck.in_hand import Job
 from brubeck.logs import Occasionally
 from brubeck.request import Request
 from brubeck.request_ids import new_request_id
@@ -68,8 +69,8 @@ class Mongrel2Connection(Connection):
         """Messages that were no requests, and answers nobody waited for any more."""
         self._idents: set[bytes] = set()
         self._browsers: dict[Browser, deque[Request]] = {}
-        self._jobs: dict[Browser, int] = {}
-        """What ends the work for a browser's first request."""
+        self._jobs: dict[Browser, Job] = {}
+        """The work for a browser's first request."""
         self._held: deque[tuple[str, bytes]] = deque(maxlen=MAX_HELD)
         self._complain = Occasionally(logger, logging.WARNING)
         self._date = (0, "")

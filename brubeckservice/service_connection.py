@@ -18,6 +18,7 @@ import zmq
 from brubeck.connection import Connection
 from brubeck.environment import MIN_SECRET_CHARACTERS, PUBLISHED_SECRETS, SettingError
 from brubeck.health import HEALTHY
+from brubeck.in_hand import Job
 from brubeck.logs import Occasionally
 from brubeck.sockets import LoopSocket, terminate
 from brubeckservice import protocol
@@ -62,8 +63,8 @@ class _Caller:
         self.outbox = outbox
         self.heard = time.monotonic()
         self.last_id = 0
-        self.jobs: dict[int, int] = {}
-        """What ends a call that is being executed, by its id."""
+        self.jobs: dict[int, Job] = {}
+        """The calls being executed, by their ids."""
 
 
 class ServiceConnection(Connection):

@@ -11,7 +11,7 @@ from gevent.event import Event
 from gevent.pool import Pool
 from gevent.queue import Queue
 
-from brubeck.in_hand import InHand
+from brubeck.in_hand import InHand, Job
 
 LONG = 60.0
 SHORT = 0.05
@@ -28,14 +28,36 @@ def too_late() -> str:
     return "too late"
 
 
+class JobOf(Job):
+    """A job of functions."""
+
+    def __init__(
+        self,
+        work: Callable[[], Any],
+        answer: Callable[[Any], None],
+        too_late: Callable[[], Any] = too_late,
+    ) -> None:
+        super().__init__()
+        self._functions = work, answer, too_late
+
+    def work(self) -> Any:
+        return self._functions[0]()
+
+    def answer(self, result: Any) -> None:
+        self._functions[1](result)
+
+    def too_late(self) -> Any:
+        return self._functions[2]()
+
+
 def start(in_hand: InHand, answers: Answers, work: Callable[[], Any], seconds: float) -> None:
-    in_hand.start(seconds, work=work, answer=answers.put, too_late=too_late)
+    in_hand.start(JobOf(work, answers.put), seconds)
 
 
 def after_the_deadline(in_hand: InHand) -> None:
     """Wait until deadlines as long as SHORT that were started before this have passed."""
     passed = Event()
-    in_hand.start(2 * SHORT, Event().wait, lambda _: passed.set(), too_late)
+    in_hand.start(JobOf(Event().wait, lambda _: passed.set()), 2 * SHORT)
     assert passed.wait(10)
 
 
@@ -105,7 +127,7 @@ def test_work_is_ended_before_its_late_answer_is_made(answers: Answers) -> None:
         return "too late"
 
     # When
-    in_hand.start(SHORT, being_made.wait, answers.put, slow_too_late)
+    in_hand.start(JobOf(being_made.wait, answers.put, slow_too_late), SHORT)
     assert being_made.wait(10)
     gevent.sleep(0)
     # Then
@@ -119,7 +141,7 @@ def test_one_greenlet_does_one_job_after_another() -> None:
     in_hand = InHand(1)
     greenlets: set[object] = set()
     for _ in range(10):
-        in_hand.start(LONG, gevent.getcurrent, greenlets.add, too_late)
+        in_hand.start(JobOf(gevent.getcurrent, greenlets.add), LONG)
         assert in_hand.wait_until_empty(10)
     assert len(greenlets) == 1
 
@@ -137,7 +159,7 @@ def test_a_greenlet_that_was_too_late_does_no_other_job(answers: Answers) -> Non
     assert answers.get(timeout=10) == "too late"
     assert in_hand.wait_until_empty(10)
     # When
-    in_hand.start(LONG, gevent.getcurrent, answers.put, too_late)
+    in_hand.start(JobOf(gevent.getcurrent, answers.put), LONG)
     # Then
     assert answers.get(timeout=10) is not late.get(timeout=10)
 
@@ -190,10 +212,11 @@ def test_work_that_is_ended_gets_no_answer(answers: Answers) -> None:
         finally:
             told.put("to end")
 
-    key = in_hand.start(LONG, work, answers.put, too_late)
+    job = JobOf(work, answers.put)
+    in_hand.start(job, LONG)
     gevent.idle()
     # When
-    in_hand.end(key)
+    in_hand.end(job)
     # Then
     assert told.get(timeout=10) == "to end"
     assert in_hand.wait_until_empty(10)
@@ -207,8 +230,9 @@ def test_work_that_is_ended_before_it_has_begun_never_begins(answers: Answers) -
     start(in_hand, answers, lambda: "done", LONG)
     assert answers.get(timeout=10) == "done"
     # When
-    key = in_hand.start(LONG, lambda: answers.put("begun"), answers.put, too_late)
-    in_hand.end(key)
+    job = JobOf(lambda: answers.put("begun"), answers.put)
+    in_hand.start(job, LONG)
+    in_hand.end(job)
     gevent.idle()
     # Then
     assert answers.empty()
@@ -224,10 +248,11 @@ def test_work_that_is_ended_while_its_late_answer_is_made_gets_none(answers: Ans
         may_be_made.wait(10)
         return "too late"
 
-    key = in_hand.start(SHORT, Event().wait, answers.put, slow_too_late)
+    job = JobOf(Event().wait, answers.put, slow_too_late)
+    in_hand.start(job, SHORT)
     assert being_made.wait(10)
     # When
-    in_hand.end(key)
+    in_hand.end(job)
     may_be_made.set()
     gevent.idle()
     # Then
@@ -236,10 +261,11 @@ def test_work_that_is_ended_while_its_late_answer_is_made_gets_none(answers: Ans
 
 def test_what_is_done_is_ended_without_harm(answers: Answers) -> None:
     in_hand = InHand(1)
-    key = in_hand.start(LONG, lambda: "done", answers.put, too_late)
+    job = JobOf(lambda: "done", answers.put)
+    in_hand.start(job, LONG)
     assert answers.get(timeout=10) == "done"
 
-    in_hand.end(key)
+    in_hand.end(job)
 
     start(in_hand, answers, lambda: "the next", LONG)
     assert answers.get(timeout=10) == "the next"
@@ -295,7 +321,7 @@ def test_an_answer_that_cannot_be_given_leaves_nothing_in_hand(
 
     in_hand = InHand(1)
     # When
-    in_hand.start(LONG, lambda: "done", answer, too_late)
+    in_hand.start(JobOf(lambda: "done", answer), LONG)
     # Then
     assert in_hand.wait_until_empty(10)
     gevent.idle()
