@@ -163,7 +163,7 @@ class Brubeck:
             if not isinstance(route.target, type):
                 return _checked(message, route.target(self, message, *route.args, **route.kwargs))
             handler = route.target(self, message)
-            return _checked(message, handler(*route.args, **route.kwargs))
+            return _checked(message, route.call(handler.__call__))
         except BaseException as error:  # noqa: BLE001  # sys.exit too: it would end the process
             _log_error(message, error)
             return self._error_answer(message, error, handler, base_handler)

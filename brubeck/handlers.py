@@ -68,7 +68,8 @@ class MessageHandler:
         """Run the method the message names, with the arguments of the url."""
         try:
             self.prepare()
-            return self._method()(*args, **kwargs)
+            method = self._method()
+            return method(*args, **kwargs) if args or kwargs else method()  # see Route.call
         finally:
             self.on_finish()
 
