@@ -10,7 +10,6 @@ import re
 import sys
 import time
 from functools import lru_cache
-from typing import TextIO
 
 import msgspec
 
@@ -28,21 +27,13 @@ def configure(level: int | str, log_format: str) -> None:
     formatters = {"text": TextFormatter, "json": JsonFormatter}
     if log_format not in formatters:
         raise SettingError(f"log_format is {log_format!r}, not one of {', '.join(formatters)}")
-    handler = _StandardOutput(sys.stdout)
+    handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatters[log_format]())
     _leave_out_what_no_line_shows()
     try:
         logging.basicConfig(level=level, handlers=[handler])
     except (TypeError, ValueError):
         raise SettingError(f"log_level is {level!r}, not a level of logging") from None
-
-
-class _StandardOutput(logging.StreamHandler[TextIO]):
-    """Without a lock: a line is one write, which native threads cannot come between."""
-
-    def createLock(self) -> None:  # noqa: N802  # logging's name
-        """Have none."""
-        self.lock = None
 
 
 class JsonFormatter(logging.Formatter):

@@ -76,15 +76,18 @@ class ServiceClientConnection:
         if not self.replicas:
             self.replicas.wait_for_first_attempt(timeout)
         tried: list[Session] = []
+        lost: ServiceError | None = None
         while True:
             session = self.replicas.take(avoid=tried)
             try:
                 return self._call_at(session, request, deadline - time.monotonic())
             except (ServiceRefused, ServiceLost) as error:
                 tried.append(session)
-                unharmed = idempotent or not error.may_have_run
-                if len(tried) == MAX_ATTEMPTS or not unharmed or not self.replicas.others(tried):
-                    raise
+                if error.may_have_run:
+                    lost = error
+                again = idempotent or not lost
+                if len(tried) == MAX_ATTEMPTS or not again or not self.replicas.others(tried):
+                    raise lost or error  # noqa: B904  # however the later attempts ended
             finally:
                 self.replicas.give_back(session)
 

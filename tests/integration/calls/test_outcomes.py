@@ -490,6 +490,22 @@ def test_a_lost_call_is_tried_again_on_another_replica_only_if_it_may_be_repeate
 # Nonsense, in short (see test_nonsense)
 
 
+def test_a_lost_call_that_is_refused_when_it_is_tried_again_counts_as_lost(
+    raw_service: StartRawService, caller: Caller
+) -> None:
+    goes = raw_service(lambda _: [["goodbye", "in the middle of a call"]])
+    full = raw_service(lambda call: [["refused", call[1], "overloaded"]])
+    addr = [goes.addr, full.addr]
+    for _ in range(6):  # each of the two comes first once at least
+        caller.wait_for_replicas(addr, 2)
+        goes.calls.clear()
+
+        error = outcome_of(caller.ask, addr, idempotent=True)
+
+        assert isinstance(error, ServiceError)
+        assert error.may_have_run == bool(goes.calls)
+
+
 @pytest.mark.parametrize(
     "greeting", [["welcome", 2, "from the future", 100], ["goodbye", "no common version"]]
 )
