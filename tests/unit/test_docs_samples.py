@@ -54,7 +54,8 @@ def words_of_the_repository() -> set[str]:
         *(path for path in ROOT.glob("scripts/*") if path.is_file()),
         ROOT / "compose.yaml",
     ]
-    return {word for source in sources for word in re.findall(r"\w+", source.read_text())}
+    tests = {path.stem for path in (ROOT / "tests").glob("**/*.py")}
+    return tests | {word for path in sources for word in re.findall(r"\w+", path.read_text())}
 
 
 REPOSITORY = words_of_the_repository()

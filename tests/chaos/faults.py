@@ -1,0 +1,180 @@
+"""Faults, each of which is seen to have happened; those that last end with a `with` block.
+
+They act from the host, as root: on a container's processes by the ids these have there, and on
+its network by rules inside its own network namespace.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from tests.e2e.deployment import Container, docker
+from tests.waiting import eventually
+
+Direction = Literal["to", "from"]
+
+SERVICE_PORT = 9000
+
+_DROPPED = re.compile(r"^\s*(\d+)\s+\d+\s", re.MULTILINE)
+
+
+def pid(container: Container) -> int:
+    """The host's id of its first process; 0 while it has none."""
+    return int(docker("inspect", "--format", "{{.State.Pid}}", container.id))
+
+
+def address(container: Container, network: str) -> str:
+    """Its address in a network of its project."""
+    form = f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
+    return docker("inspect", "--format", form, container.id).strip()
+
+
+def kill(container: Container) -> float:
+    """End all its processes at once, as a crash does; when that was.
+
+    Not by `docker kill`: after that the restart policy would not act.
+    """
+    victim = pid(container)
+    assert victim > 0, "it does not run"
+    os.kill(victim, signal.SIGKILL)
+    killed = time.time()
+    eventually(lambda: not Path(f"/proc/{victim}").exists(), "its end", seconds=10)
+    return killed
+
+
+@contextmanager
+def frozen(container: Container) -> Iterator[float]:
+    """Stop all its processes where they are; gives the time from which on they are."""
+    docker("pause", container.id)
+    try:
+        assert docker("inspect", "--format", "{{.State.Paused}}", container.id).strip() == "true"
+        yield time.time()
+    finally:
+        docker("unpause", container.id)
+
+
+@contextmanager
+def cut(container: Container, *directions: Direction, port: int = SERVICE_PORT) -> Iterator[float]:
+    """Lose all packets that go to its port, or come from there, without a word to anybody."""
+    chains = {"to": ("INPUT", "--dport"), "from": ("OUTPUT", "--sport")}
+    rules = [
+        (chain, "-p", "tcp", option, str(port), "-j", "DROP")
+        for chain, option in (chains[direction] for direction in directions or ("to", "from"))
+    ]
+    with _rules(container, *rules) as started:
+        yield started
+
+
+@contextmanager
+def losing(container: Container, share: float) -> Iterator[float]:
+    """Lose this share of the packets that go to it."""
+    chance = ("-m", "statistic", "--mode", "random", "--probability", str(share))
+    with _rules(container, ("INPUT", "-p", "tcp", *chance, "-j", "DROP")) as started:
+        yield started
+
+
+@contextmanager
+def without_name_service(container: Container) -> Iterator[float]:
+    """Lose all its questions to Docker's name service: it waits for answers that never come."""
+    with _rules(container, ("INPUT", "-d", "127.0.0.11", "-j", "DROP")) as started:
+        yield started
+
+
+def reset_connections(container: Container, port: int = SERVICE_PORT) -> float:
+    """End the TCP connections to its port by a reset, which both ends are told of at once."""
+    rule = (
+        "INPUT",
+        "-p",
+        "tcp",
+        "--dport",
+        str(port),
+        "-j",
+        "REJECT",
+        "--reject-with",
+        "tcp-reset",
+    )
+    with _rules(container, rule) as started:
+        eventually(lambda: _caught(container) > 0, "a reset", seconds=10)
+    return started
+
+
+def give_another_address(container: Container, network: str, *, absent: float) -> tuple[str, str]:
+    """Take it off a network for so many seconds; its address before and after."""
+    before = address(container, network)
+    with ExitStack() as stack:
+        docker("network", "disconnect", "--force", network, container.id)
+        while stack.enter_context(_somebody_else(container, network)) != before:
+            pass  # until its old address is taken
+        time.sleep(absent)
+        docker("network", "connect", "--alias", container.service, network, container.id)
+    return before, address(container, network)
+
+
+def stop_and_remove(container: Container) -> int:
+    """Stop a container as an operator does, and remove it; the exit status it had."""
+    docker("stop", "--time", "30", container.id)
+    form = "{{.State.Status}} {{.State.ExitCode}}"
+    status, code = docker("inspect", "--format", form, container.id).split()
+    assert status == "exited", f"it is {status}"
+    docker("rm", container.id)
+    return int(code)
+
+
+@contextmanager
+def _somebody_else(container: Container, network: str) -> Iterator[str]:
+    """Another container in a network; gives its address."""
+    image = container.facts["Config"]["Image"]
+    run = ("run", "--detach", "--rm", "--network", network, image, "sleep", "60")
+    other = docker(*run).strip()
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    try:
+        yield docker("inspect", "--format", form, other).strip()
+    finally:
+        docker("rm", "--force", other)
+
+
+@contextmanager
+def _rules(container: Container, *rules: tuple[str, ...]) -> Iterator[float]:
+    """Rules in its network, which must have caught packets by the end."""
+    for rule in rules:
+        _iptables(container, "-I", *rule)
+    try:
+        yield time.time()
+        assert _caught(container) > 0, "no packet was lost: there was no fault"
+    finally:
+        for rule in rules:
+            _iptables(container, "-D", *rule)
+
+
+def _caught(container: Container) -> int:
+    listed = _iptables(container, "-L", "-n", "-v", "-x")
+    return sum(int(packets) for packets in _DROPPED.findall(listed))
+
+
+def _iptables(container: Container, *arguments: str) -> str:
+    namespace = f"--net=/proc/{pid(container)}/ns/net"
+    done = subprocess.run(
+        ["nsenter", namespace, "iptables", "--wait", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    return done.stdout
+
+
+@contextmanager
+def pinned(processor: int, *containers: Container) -> Iterator[None]:
+    """Have them run on one processor only."""
+    ids = [container.id for container in containers]
+    docker("update", "--cpuset-cpus", str(processor), *ids)
+    try:
+        yield
+    finally:
+        docker("update", "--cpuset-cpus", f"0-{(os.cpu_count() or 1) - 1}", *ids)

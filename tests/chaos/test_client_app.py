@@ -1,0 +1,83 @@
+"""Client apps that crash, freeze and are restarted: what browsers are told."""
+
+import time
+
+from tests.chaos import faults
+from tests.chaos.load import issued_between, outcomes
+from tests.chaos.system import System
+from tests.e2e.deployment import docker
+from tests.waiting import eventually
+
+TOLD = 7.0
+"""Seconds until the browsers of a client app that has gone are told so."""
+
+MANY_TOLD = 12.0
+"""The same for many. A sweep in which Mongrel2 closes some ends early: the last wait for more."""
+
+
+def test_a_rolling_restart_of_the_client_app_loses_no_request(system: System) -> None:
+    with system.load(rate=30, seconds=0.3) as load:
+        for _ in range(2):
+            old = system.containers("client-app")
+            system.scale(client_app=4)
+            assert [faults.stop_and_remove(container) for container in old] == [0, 0]
+
+    assert outcomes(load.entries).keys() == {"answered"}
+    assert len(system.executions(load.entries)) == len(load.entries)
+
+
+def test_browsers_of_a_client_app_that_crashes_are_told_and_the_others_notice_nothing(
+    system: System,
+) -> None:
+    victim, _ = system.containers("client-app")
+    with system.load(seconds=1.0) as load:
+        time.sleep(2)
+        killed = faults.kill(victim)
+        time.sleep(5)
+
+    hurt = [entry for entry in load.entries if entry.outcome != "answered"]
+    assert hurt
+    assert {entry.outcome for entry in hurt} == {"cut"}
+    assert all(entry.issued < killed + 0.5 for entry in hurt)
+    assert all(entry.ended < killed + TOLD for entry in hurt)
+    assert system.disagreements(load.entries) == []
+
+
+def test_browsers_of_a_client_app_that_freezes_are_told_and_new_requests_go_to_the_other(
+    system: System,
+) -> None:
+    victim, _ = system.containers("client-app")
+    with system.load(seconds=0.5) as load:
+        time.sleep(1)
+        with faults.frozen(victim) as froze:
+            time.sleep(8)
+        thawed = time.time()
+        time.sleep(3)
+
+    hurt = [entry for entry in load.entries if entry.outcome != "answered"]
+    assert hurt
+    assert {entry.outcome for entry in hurt} == {"cut"}
+    assert all(entry.issued < froze + 4 for entry in hurt), "Mongrel2 gave it requests too long"
+    assert all(entry.seconds < MANY_TOLD for entry in hurt), hurt
+    assert issued_between(load.entries, froze + 4, thawed)
+    assert system.disagreements(load.entries) == []
+
+
+def test_without_any_client_app_browsers_are_told_and_the_next_one_serves_at_once(
+    system: System,
+) -> None:
+    victims = [container.id for container in system.containers("client-app")]
+    docker("kill", *victims)
+    assert system.containers("client-app") == []
+    with system.load() as load:
+        time.sleep(7)
+        docker("start", *victims)
+        eventually(
+            lambda: any(entry.outcome == "answered" for entry in load.entries),
+            "a call is answered",
+            seconds=10,
+        )
+
+    assert outcomes(load.entries).keys() == {"answered", "cut"}
+    assert all(entry.seconds < MANY_TOLD for entry in load.entries)
+    assert system.disagreements(load.entries) == []
