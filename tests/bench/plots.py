@@ -13,6 +13,8 @@ matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "bench"  # the same result draws the same file
 from matplotlib import pyplot  # noqa: E402  # it reads those settings
 
+COLOURS = pyplot.get_cmap("tab20")
+
 Curve = list[tuple[float, float]]
 
 
@@ -74,7 +76,7 @@ def main() -> None:
                     *zip(*curve, strict=True),
                     style,
                     marker="." if len(curve) < 20 else "",
-                    color=f"C{number}",
+                    color=COLOURS(number % 20),
                     label=system,
                 )
         axes.set(xlabel=x_label, ylabel=y_label, xscale=x_scale, yscale=y_scale)
@@ -82,7 +84,7 @@ def main() -> None:
             axes.set_ylim(bottom=0)
         axes.grid(visible=True, alpha=0.3)
         if axes.lines:
-            axes.legend(fontsize="small")
+            axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
         axes.set_title(f"{result['date']}, {result['machine'].split(',')[0]}", fontsize="small")
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
 
