@@ -96,7 +96,7 @@ def test_after_a_restart_of_mongrel2_no_browser_gets_the_answer_to_another(
 
     assert call.result().status == 0
     assert under_way < deployment_to_break.slow_seconds - 1, "the restart took too long to tell"
-    assert _is_answered(deployment_to_break, old_id)
+    assert _was_ended(deployment_to_break, old_id)
     assert old_id not in {answer.request_id for answer in answers}
     assert len({answer.request_id for answer in answers}) == 60
     assert [answer.status for answer in answers] == [200] * 60
@@ -108,9 +108,10 @@ def _restart_mongrel2(deployment: Deployment) -> None:
     deployment.wait_until_ready()
 
 
-def _is_answered(deployment: Deployment, request_id: str) -> bool:
-    lines = deployment.log("client-app").about(request_id)
-    return any(line.startswith("replied") for line in lines)
+def _was_ended(deployment: Deployment, request_id: str) -> bool:
+    """Whether the page's handler was ended, and with it the service's."""
+    logs = (deployment.log(service) for service in ("client-app", "slow-service"))
+    return all(any("was ended" in line for line in log.about(request_id)) for log in logs)
 
 
 def _assert_is_an_error_page(answer: Answer) -> None:
