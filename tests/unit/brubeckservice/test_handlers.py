@@ -307,3 +307,29 @@ def test_a_response_handler_that_raises_leaves_an_error_as_its_result() -> None:
     result = tell(brubeck((r"^/p$", Fails)), response())
 
     assert result.status_code == 500
+
+
+class SaysWhatIsLeft(ServiceMessageHandler):
+    """Says how long its caller still waits."""
+
+    def request(self) -> ServiceResponse:
+        self.add_to_payload("seconds", self.seconds_left)
+        return self.render(200)
+
+    def response(self) -> float:
+        return self.seconds_left
+
+
+@pytest.mark.parametrize(("budget", "least", "most"), [(60_000, 30, 60), (0, 0, 0)])
+def test_a_handler_sees_the_time_its_caller_still_waits(
+    budget: int, least: float, most: float
+) -> None:
+    answer = ask(SaysWhatIsLeft, ServiceRequest(1, budget, "/p"))
+
+    assert least <= answer.body["seconds"] <= most
+
+
+def test_for_a_response_no_time_is_left() -> None:
+    application = brubeck((r"^/p$", SaysWhatIsLeft))
+
+    assert tell(application, ServiceResponse(1, 200, "OK", "/p")) == 0
