@@ -18,7 +18,7 @@ from brubeck import logs
 from brubeck.errors import NothingRendered, StatusError, status_of
 from brubeck.handlers import MessageHandler
 from brubeck.health import serve_health
-from brubeck.routing import Route, Router, Target
+from brubeck.routing import Route, Router, Target, call
 from brubeck.watchdog import watch_event_loop
 from brubeck.web_handlers import WebMessageHandler
 
@@ -163,7 +163,7 @@ class Brubeck:
             if not isinstance(route.target, type):
                 return _checked(message, route.target(self, message, *route.args, **route.kwargs))
             handler = route.target(self, message)
-            return _checked(message, route.call(handler.__call__))
+            return _checked(message, call(handler.__call__, route.args, route.kwargs))
         except BaseException as error:  # noqa: BLE001  # sys.exit too: it would end the process
             _log_error(message, error)
             return self._error_answer(message, error, handler, base_handler)

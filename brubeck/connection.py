@@ -1,7 +1,7 @@
 """What all connections have in common: where messages come from, and how long they live.
 
 A connection opens its sockets when the application runs, gives each message to the
-application in a greenlet of its own, and ends when what is in hand is answered.
+application in a greenlet, and ends when what is in hand is answered.
 """
 
 import logging
@@ -96,16 +96,13 @@ class Connection:
     def _refuse_new_work(self) -> None:
         """Called once, when `stop` was asked for."""
 
-    def _log_reply(
-        self, request: Request, status_code: int, started: float, note: str = ""
-    ) -> None:
+    def _log_reply(self, request: Request, status_code: int, started: float) -> None:
         logger.info(
-            "replied %s %s %d in %.0f ms%s",
+            "replied %s %s %d in %.0f ms",
             request.method,
             request.path,
             status_code,
             (time.monotonic() - started) * 1000,
-            note,
             extra={"request_id": request.request_id},
         )
 

@@ -16,6 +16,7 @@ import msgspec
 
 from brubeck.errors import phrase_of, status_of
 from brubeck.response import HeaderValue, Response
+from brubeck.routing import call
 
 if TYPE_CHECKING:
     from brubeck.application import Brubeck
@@ -68,8 +69,7 @@ class MessageHandler:
         """Run the method the message names, with the arguments of the url."""
         try:
             self.prepare()
-            method = self._method()
-            return method(*args, **kwargs) if args or kwargs else method()  # see Route.call
+            return call(self._method(), args, kwargs)
         finally:
             self.on_finish()
 

@@ -192,12 +192,11 @@ class Mongrel2Connection(Connection):
     def _answer(self, request: Request, started: float, response: Response) -> None:
         browser = request.sender, request.conn_id
         waiting = self._browsers.get(browser)
-        status_code, data = self._encoded(request, response)
         if not waiting or waiting[0] is not request:
-            self.dropped += 1
-            self._log_reply(request, status_code, started, " to nobody: the browser has gone")
+            self.dropped += 1  # `_forget` ends such work; and nobody ever gets another's answer
             return
         self._jobs.pop(browser, None)
+        status_code, data = self._encoded(request, response)
         self.reply(request, data)
         self._log_reply(request, status_code, started)
         if request.should_close():

@@ -6,7 +6,7 @@ nothing a browser sends can run a service handler, and no service reply a web ha
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -19,12 +19,6 @@ class Route(NamedTuple):
     target: Target
     args: tuple[str, ...] = ()
     kwargs: Mapping[str, str] = MappingProxyType({})
-
-    def call(self, function: Callable[..., Any]) -> Any:
-        """What a function returns for the arguments of the url."""
-        if not (self.args or self.kwargs):
-            return function()  # while it waits, Python keeps a kilobyte less for a plain call
-        return function(*self.args, **self.kwargs)
 
 
 class Router:
@@ -54,6 +48,13 @@ class Router:
             if match := pattern.match(path):
                 return Route(target, *_url_arguments(match)) if pattern.groups else Route(target)
         return None
+
+
+def call(function: Target, args: Sequence[str], kwargs: Mapping[str, str]) -> Any:
+    """What a function returns for the arguments of a url."""
+    if not (args or kwargs):
+        return function()  # while it waits, Python keeps a kilobyte less for a plain call
+    return function(*args, **kwargs)
 
 
 def _url_arguments(match: re.Match[str]) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -1,6 +1,7 @@
 """The command line of scripts/bench: rounds, in which every system is measured in turn."""
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -68,25 +69,30 @@ def measure_once(bench: Bench, measure: Measure, system: System) -> dict[str, An
         return {"error": f"{type(error).__name__}: {error}"}
 
 
+def all_rounds(
+    bench: Bench, rounds: int, chosen: list[Measure], of: list[System]
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """The figures by measure, then by system, one for each round."""
+    results: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for number, measure, system in itertools.product(range(1, rounds + 1), chosen, of):
+        if measure.asks(system, number):
+            figures = measure_once(bench, measure, system)
+            results.setdefault(measure.name, {}).setdefault(system.name, []).append(figures)
+            shown = figures.get("error", "")[:300] or measures.shown(figures)
+            say(f"bench: round {number}/{rounds} {measure.name} {system.name}: {shown}")
+    return results
+
+
 def main() -> None:
     """Measure, write the result, print the table."""
     asked = options()
     rounds = asked.rounds or (1 if asked.quick else 3)
     seconds = asked.seconds or (1.0 if asked.quick else 2.0)
     chosen = chosen_systems(asked)
-    results: dict[str, dict[str, list[dict[str, Any]]]] = {}
     load_before = os.getloadavg()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         bench = Bench(Path(folder), seconds)
-        for number in range(1, rounds + 1):
-            for measure in chosen_measures(asked):
-                for system in chosen:
-                    if not measure.asks(system, number):
-                        continue
-                    figures = measure_once(bench, measure, system)
-                    results.setdefault(measure.name, {}).setdefault(system.name, []).append(figures)
-                    shown = figures.get("error", "")[:300] or measures.shown(figures)
-                    say(f"bench: round {number}/{rounds} {measure.name} {system.name}: {shown}")
+        results = all_rounds(bench, rounds, chosen_measures(asked), chosen)
     result = {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "command": shlex.join(["scripts/bench", *sys.argv[1:]]),

@@ -1,7 +1,6 @@
 """The system that the tests break, built and started once and gone at the end."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
@@ -9,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.chaos.system import System, running_system
+from tests.containers import add_logs, docker_answers
 from tests.needs import need, program
 
 SYSTEM = pytest.StashKey[System]()
@@ -19,7 +19,7 @@ def _system(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:
     assert "gevent" not in sys.modules, "run these tests by themselves: scripts/test chaos"
-    need(_docker_answers(), "a Docker engine with Compose")
+    need(docker_answers(), "a Docker engine with Compose")
     need(os.geteuid() == 0 and program("nsenter") and program("iptables"), "root, with iptables")
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with ExitStack() as stack:
@@ -40,16 +40,6 @@ def system(_system: System) -> Iterator[System]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What the containers said during a test that failed belongs to its report."""
     report = yield
-    system = item.config.stash.get(SYSTEM, None)
-    if report.failed and system is not None:
-        said = system.all_logs(since=call.start - 10)
-        report.sections.append(("docker compose logs", said))
+    add_logs(report, call, item.config.stash.get(SYSTEM, None))
     return report
-
-
-def _docker_answers() -> bool:
-    command = ("docker", "compose", "ls")  # asks the engine, by the plugin
-    done = subprocess.run(command, capture_output=True, check=False)
-    return bool(program("docker")) and not done.returncode

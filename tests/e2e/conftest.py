@@ -3,12 +3,12 @@
 import os
 import sys
 from collections.abc import Generator, Iterator
-from subprocess import run
 
 import pytest
 
+from tests.containers import add_logs, docker_answers
 from tests.e2e.deployment import Deployment
-from tests.needs import ROOT, need, program
+from tests.needs import ROOT, need
 from tests.ports import free_port
 
 SHARED = pytest.StashKey[Deployment]()
@@ -18,7 +18,7 @@ SHARED = pytest.StashKey[Deployment]()
 def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
     """The deployment, for tests that leave it as they found it."""
     assert "gevent" not in sys.modules, "run these tests by themselves: scripts/test e2e"
-    need(_docker_answers(), "a Docker engine with Compose")
+    need(docker_answers(), "a Docker engine with Compose")
     environment = {
         "COMPOSE_PROJECT_NAME": f"brubeck-e2e-{os.getpid()}",
         "TAG": f"e2e-{os.getpid()}",
@@ -61,15 +61,6 @@ def deployment_to_break(deployment: Deployment) -> Iterator[Deployment]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What the containers said during a test that failed belongs to its report."""
     report = yield
-    deployment = item.config.stash.get(SHARED, None)
-    if report.failed and deployment is not None:
-        said = deployment.all_logs(since=call.start - 10)
-        report.sections.append(("docker compose logs", said))
+    add_logs(report, call, item.config.stash.get(SHARED, None))
     return report
-
-
-def _docker_answers() -> bool:
-    command = ("docker", "compose", "ls")  # asks the engine, by the plugin
-    return bool(program("docker")) and not run(command, capture_output=True, check=False).returncode
