@@ -9,7 +9,7 @@ chapter 5, and handler.c and request.c of version 1.12.2.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 MAX_TARGETS = 128
@@ -24,6 +24,9 @@ _IDENT = re.compile(rb"[A-Za-z0-9-]+")
 _KEEP_ALIVE = b"28:3:ctl,18:10:keep-alive,1:1,}]"
 
 Headers = dict[str, str]
+
+Browser = tuple[str, str]
+"""A browser's connection: Mongrel2's ident, and its number for the connection."""
 
 
 class Mongrel2Message(NamedTuple):
@@ -69,10 +72,14 @@ def reply(sender: str, conn_ids: Sequence[str], body: bytes) -> bytes:
     return f"{sender} {len(targets)}:{targets}, ".encode("ascii") + body
 
 
-def keep_alive(sender: str, conn_ids: Sequence[str]) -> Iterator[bytes]:
-    """The messages that renew the lease of these connections (extended reply `X`, `ctl`)."""
-    for start in range(0, len(conn_ids), MAX_TARGETS - 1):  # the X is a target too
-        yield reply(sender, ["X", *conn_ids[start : start + MAX_TARGETS - 1]], _KEEP_ALIVE)
+def keep_alive(browsers: Iterable[Browser]) -> Iterator[bytes]:
+    """The messages that renew the leases of these connections (extended reply `X`, `ctl`)."""
+    by_sender: dict[str, list[str]] = {}
+    for sender, conn_id in browsers:
+        by_sender.setdefault(sender, []).append(conn_id)
+    for sender, conn_ids in by_sender.items():
+        for start in range(0, len(conn_ids), MAX_TARGETS - 1):  # the X is a target too
+            yield reply(sender, ["X", *conn_ids[start : start + MAX_TARGETS - 1]], _KEEP_ALIVE)
 
 
 def _text(data: bytes) -> str:

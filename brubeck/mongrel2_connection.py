@@ -4,10 +4,6 @@ Requests arrive on a PULL socket and replies leave on an XPUB socket. Mongrel2's
 which XPUB shows, says exactly when it listens: nothing is taken before it does, and what was
 taken from a Mongrel2 that has gone is never answered, because the next one counts its
 connections from 1 again and would give the answer to somebody else.
-
-Mongrel2 closes connections that are silent for `limits.min_ping` seconds. A lease for every
-request in hand keeps them open as long as this process lives: so slow answers may take their
-time, and browsers learn within seconds when their application has died.
 """
 
 import logging
@@ -18,7 +14,6 @@ from email.utils import formatdate
 from functools import partial
 from typing import TypeVar
 
-import gevent
 import zmq
 
 from brubeck import mongrel2
@@ -26,16 +21,15 @@ from brubeck.connection import MAX_IN_HAND, Connection
 from brubeck.environment import SettingError, is_address
 from brubeck.health import HEALTHY
 from brubeck.in_hand import Job
+from brubeck.leases import Leases
 from brubeck.logs import Occasionally
+from brubeck.mongrel2 import Browser
 from brubeck.request import Request
 from brubeck.request_ids import new_request_id
 from brubeck.response import Response, encode
 from brubeck.sockets import Inlet, LoopSocket, terminate
 
 logger = logging.getLogger(__name__)
-
-LEASE_INTERVAL = 1.0
-"""Seconds between renewals; Mongrel2's `limits.min_ping` must be several times this."""
 
 MAX_PIPELINED = 16
 """Requests that may wait behind another one on the same connection; one more closes it."""
@@ -44,9 +38,6 @@ MAX_HELD = 1000
 """Replies that wait for Mongrel2's subscription; the oldest is dropped for one more."""
 
 S = TypeVar("S", bound=LoopSocket)
-
-Browser = tuple[str, str]
-"""A browser's connection: Mongrel2's ident, and its number for the connection."""
 
 
 class Mongrel2Connection(Connection):
@@ -87,7 +78,7 @@ class Mongrel2Connection(Connection):
 
     def close(self) -> None:
         """Send what is waiting to be sent, and close the sockets."""
-        self._renewals.close()
+        self._leases.close()
         self._publisher.close(linger=1000)
         if self._pull is not None:
             self._pull.close()
@@ -104,8 +95,8 @@ class Mongrel2Connection(Connection):
         socket.set(zmq.IMMEDIATE, 1)  # a lost connection is a lost subscription
         socket.set(zmq.SNDHWM, MAX_IN_HAND)
         self._publisher = _connected(LoopSocket, socket, self.pub_addr, self._on_subscription)
-        self._renewals = gevent.get_hub().loop.timer(LEASE_INTERVAL, LEASE_INTERVAL)
-        self._renewals.start(self._renew_leases)
+        socket = _connect(self._context.socket(zmq.PUB), self.pub_addr)
+        self._leases = Leases(socket, self._browsers)
 
     def _refuse_new_work(self) -> None:
         """Have Mongrel2 give its requests to others; take those it has given to us."""
@@ -136,14 +127,6 @@ class Mongrel2Connection(Connection):
         elif not self._publisher.send([message]):
             self.dropped += 1
             self._complain("Mongrel2 does not read its answers; one was dropped")
-
-    def _renew_leases(self) -> None:
-        browsers: dict[str, list[str]] = {}
-        for sender, conn_id in self._browsers:
-            browsers.setdefault(sender, []).append(conn_id)
-        for sender, conn_ids in browsers.items():
-            for message in mongrel2.keep_alive(sender, conn_ids):
-                self._publish(sender, message)
 
     # A request comes, its answer goes
 
@@ -236,7 +219,18 @@ def _connected(
     addr: str,
     on_message: Callable[[list[bytes]], None],
 ) -> S:
-    """Connect a socket that notices within seconds, on both ends, when the other has gone.
+    """Serve a socket, and connect it: in this order, so that it is told of the connection."""
+    served = kind(socket, on_message)
+    try:
+        _connect(socket, addr)
+    except SettingError:
+        served.close()
+        raise
+    return served
+
+
+def _connect(socket: zmq.Socket[bytes], addr: str) -> zmq.Socket[bytes]:
+    """Connect a socket so that it notices within seconds, on both ends, when the other has gone.
 
     Raises:
         SettingError: if ZeroMQ does not take the address.
@@ -248,10 +242,8 @@ def _connected(
     socket.set(zmq.HANDSHAKE_IVL, 3000)
     socket.set(zmq.RECONNECT_IVL, 100)
     socket.set(zmq.RECONNECT_IVL_MAX, 1000)
-    served = kind(socket, on_message)
     try:
         socket.connect(addr)
     except zmq.ZMQError as error:
-        served.close()
         raise SettingError(f"cannot connect: {error}") from None
-    return served
+    return socket

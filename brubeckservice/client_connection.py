@@ -132,7 +132,8 @@ class ServiceClientConnection:
         call = self.pending.enter(session, request.path, seconds)
         try:
             budget = min(max(1, int(seconds * 1000)), protocol.MAX_BUDGET)
-            if not session.send(protocol.encode(replace(request, id=call.id, budget=budget))):
+            sent = replace(request, id=call.id, budget=budget, sent=session.clock)
+            if not session.send(protocol.encode(sent)):
                 raise ServiceRefused(f"{session.endpoint} does not read its calls")
             return self._outcome(call)
         finally:

@@ -33,6 +33,8 @@ METHODS = frozenset(("get", "post", "put", "delete", "options", "connect", "requ
 
 CallId = Annotated[int, Meta(ge=0, le=MAX_ID)]
 Milliseconds = Annotated[int, Meta(ge=0, le=MAX_BUDGET)]
+Clock = Annotated[int, Meta(ge=0, le=MAX_ID)]
+"""Milliseconds since the caller said hello, by its own clock; 0 where it does not say."""
 Status = Annotated[int, Meta(ge=100, le=599)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Path = Annotated[str, Meta(max_length=MAX_PATH)]
@@ -60,9 +62,10 @@ class Goodbye(Struct, frozen=True, array_like=True, tag="goodbye"):
 
 
 class Ping(Struct, frozen=True, array_like=True, tag="ping"):
-    """Is somebody there? The number comes back."""
+    """Is somebody there? The number comes back. `sent` is as in ServiceRequest."""
 
     number: CallId
+    sent: Clock = 0
 
 
 class Pong(Struct, frozen=True, array_like=True, tag="pong"):
@@ -83,7 +86,7 @@ class Cancel(Struct, frozen=True, array_like=True, tag="cancel"):
 
 
 class Refused(Struct, frozen=True, array_like=True, tag="refused"):
-    """A call that was not executed; the reason, `stopping` or `overloaded`, is for people."""
+    """A call that was not executed; `reason` (stopping, overloaded, late) is for people."""
 
     id: CallId
     reason: Text
@@ -121,9 +124,9 @@ class ServiceResponse(Struct, frozen=True, array_like=True, tag="response"):
 class ServiceRequest(Struct, frozen=True, array_like=True, tag="call"):
     """What a caller asks for. `body` is the payload: JSON values by name.
 
-    `budget` is the time left, in milliseconds. `request_id` and `traceparent` (W3C Trace
-    Context) belong to what caused the call, for logs and traces. `id` and `budget` are set
-    when the request is sent.
+    `budget` is the time left, in milliseconds; time spent waiting to be read is taken off it.
+    `request_id` and `traceparent` (W3C Trace Context) belong to what caused the call, for logs
+    and traces. `id`, `budget` and `sent` are set when the request is sent.
     """
 
     id: CallId
@@ -134,6 +137,7 @@ class ServiceRequest(Struct, frozen=True, array_like=True, tag="call"):
     body: dict[str, Any] = {}
     request_id: Text = ""
     traceparent: Text = ""
+    sent: Clock = 0
 
     transport: ClassVar[str] = "service"
     reply_type: ClassVar[type] = ServiceResponse

@@ -14,6 +14,7 @@ from functools import partial
 
 import gevent
 import zmq
+from msgspec.structs import replace
 
 from brubeck.connection import Connection
 from brubeck.environment import MIN_SECRET_CHARACTERS, PUBLISHED_SECRETS, SettingError
@@ -38,6 +39,7 @@ from brubeckservice.protocol import (
     ServiceResponse,
     Welcome,
 )
+from brubeckservice.queueing_delay import QueueingDelay
 from brubeckservice.zap import DOMAIN, Doorkeeper
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,9 @@ GRACE = 0.2
 """Seconds a handler has beyond the time of its call: the caller must be the first to give up."""
 FORGET_AFTER = 30.0
 """Seconds of silence after which a caller's session is forgotten; callers ping every second."""
+DOUBT_AFTER = 2.0
+"""Seconds of silence after which a caller with calls in hand is said something, to learn whether
+its connection is still there: ROUTER does not tell of one that ends."""
 
 
 _CURVE_BYTES = 33
@@ -62,6 +67,7 @@ class _Caller:
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
         self.heard = time.monotonic()
+        self.delay = QueueingDelay(self.heard)
         self.last_id = 0
         self.jobs: dict[int, Job] = {}
         """The calls being executed, by their ids."""
@@ -131,8 +137,8 @@ class ServiceConnection(Connection):
             self._context.term()
             raise SettingError(f"cannot listen: {error}") from None
         self._router = LoopSocket(router, self._on_frames)
-        self._clock = gevent.get_hub().loop.timer(FORGET_AFTER, FORGET_AFTER / 3)
-        self._clock.start(self._forget_silent_callers)
+        self._clock = gevent.get_hub().loop.timer(1.0, 1.0)
+        self._clock.start(self._look_after_silent_callers)
         logger.info("%s listens at %s", self.instance, self.addr)
 
     def _refuse_new_work(self) -> None:
@@ -178,6 +184,7 @@ class ServiceConnection(Connection):
 
     def _pong(self, caller: _Caller, ping: Ping) -> None:
         caller.heard = time.monotonic()
+        _waited(caller, ping, caller.heard)
         self._say(caller.outbox, Pong(ping.number, len(self._in_hand), self.stopping))
 
     def _start(self, caller: _Caller, request: ServiceRequest) -> None:
@@ -185,13 +192,22 @@ class ServiceConnection(Connection):
             self.dropped += 1
             return
         caller.last_id = request.id
-        if self.stopping or self._in_hand.full:
-            reason = "stopping" if self.stopping else "overloaded"
+        now = time.monotonic()
+        if waited := int(_waited(caller, request, now) * 1000):
+            request = replace(request, budget=request.budget - waited)
+        if reason := self._reason_to_refuse(request):
             self._say(caller.outbox, Refused(request.id, reason))
             return
-        answer = partial(self._answer, caller, request, time.monotonic())
+        answer = partial(self._answer, caller, request, now)
         seconds = request.budget / 1000 + GRACE
         caller.jobs[request.id] = self._handle(request, seconds, ServiceMessageHandler, answer)
+
+    def _reason_to_refuse(self, request: ServiceRequest) -> str:
+        if self.stopping:
+            return "stopping"
+        if self._in_hand.full:
+            return "overloaded"
+        return "late" if request.budget <= 0 else ""
 
     def _cancel(self, caller: _Caller, message: Cancel) -> None:
         job = caller.jobs.pop(message.id, None)
@@ -234,12 +250,28 @@ class ServiceConnection(Connection):
         try:
             return self._router.closed or self._router.send([identity, frame])
         except zmq.ZMQError:  # the caller has gone, and everything meant for it goes with it
-            self._callers.pop(identity, None)
+            self._forget(identity)
             self.dropped += 1
             return True
 
-    def _forget_silent_callers(self) -> None:
-        silent = time.monotonic() - FORGET_AFTER
+    # Callers go
+
+    def _look_after_silent_callers(self) -> None:
+        now = time.monotonic()
         for identity, caller in list(self._callers.items()):
-            if caller.heard < silent:
-                del self._callers[identity]
+            if now - caller.heard > FORGET_AFTER:
+                self._forget(identity)
+            elif caller.jobs and now - caller.heard > DOUBT_AFTER:
+                self._say(caller.outbox, Pong(0, len(self._in_hand), self.stopping))
+
+    def _forget(self, identity: bytes) -> None:
+        """Nobody waits there: end what is done for it."""
+        caller = self._callers.pop(identity, None)
+        if caller is not None:
+            for job in caller.jobs.values():
+                self._in_hand.end(job)
+
+
+def _waited(caller: _Caller, message: Ping | ServiceRequest, now: float) -> float:
+    """Seconds a message was on its way beyond what the fastest took; 0 if it does not say."""
+    return caller.delay.of(message.sent / 1000, now) if message.sent else 0.0

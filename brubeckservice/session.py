@@ -106,6 +106,11 @@ class Session:
     def __repr__(self) -> str:
         return f"{self.instance or '?'} at {self.endpoint}"
 
+    @property
+    def clock(self) -> int:
+        """Milliseconds since it was opened."""
+        return int((time.monotonic() - self._opened) * 1000)
+
     def send(self, message: bytes) -> bool:
         """Say an encoded message; False if the replica does not read what it has been told."""
         return not self.closed and self._outbox.append(message)
@@ -147,7 +152,7 @@ class Session:
             if now - self._opened > WELCOME_TIMEOUT:
                 self._end(ServiceUnavailable(f"no welcome from {self.endpoint}"))
             return
-        self.send(protocol.encode(Ping(next(self._pings))))
+        self.send(protocol.encode(Ping(next(self._pings), self.clock)))
         self._set(busy=now - self._heard > BUSY_AFTER, draining=self.draining)
 
     def _set(self, *, busy: bool, draining: bool) -> None:

@@ -1,6 +1,7 @@
 """An application of every kind of answer, for `test_http`."""
 
 import os
+import time
 from typing import Any
 
 from gevent import sleep
@@ -15,6 +16,17 @@ class Echo(WebMessageHandler):
     def get(self) -> Any:
         sleep(float(self.get_argument("seconds") or 0))
         self.set_body(self.get_argument("say", "nothing") or "")
+        return self.render()
+
+
+class Hogs(WebMessageHandler):
+    """Computes, and lets nobody else run."""
+
+    def get(self) -> Any:
+        end = time.monotonic() + float(self.get_argument("seconds") or 0)
+        while time.monotonic() < end:
+            sum(range(1000))
+        self.set_body("computed")
         return self.render()
 
 
@@ -57,6 +69,7 @@ app = Brubeck(
     msg_conn=Mongrel2Connection(os.environ["PULL_ADDR"], os.environ["PUB_ADDR"]),
     handler_tuples=[
         (r"^/echo$", Echo),
+        (r"^/hogs$", Hogs),
         (r"^/raises$", Raises),
         (r"^/nothing$", Nothing),
         (r"^/injects$", Injects),

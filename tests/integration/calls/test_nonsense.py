@@ -204,7 +204,7 @@ def test_unknown_kinds_and_elements_are_ignored_on_both_sides(
 ) -> None:
     peer = raw_caller(serve().addr)
     peer.say(["news", 1], ["hello", [1], "raw", "new"], ["call", 1, 1000, "/echo"] + 9 * ["new"])
-    peer.say([*call(2), "r-1", "", "new in version 9", {"a": [1]}])
+    peer.say([*call(2), "r-1", "", 1, "new in version 9", {"a": [1]}])
     assert peer.hear("response")[1:3] == [2, 200]
 
     future = raw_service(

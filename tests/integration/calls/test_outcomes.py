@@ -254,6 +254,53 @@ def test_a_call_that_nobody_waits_for_any_more_is_not_begun(
     assert waiting_service.in_hand == 0
 
 
+def test_the_handler_of_a_caller_that_died_is_ended(waiting_service: Service) -> None:
+    peer = RawCaller(waiting_service.addr)
+    peer.greet()
+    peer.say(["call", 1, 60_000, "/wait"])
+    WaitsUntilItIsEnded.begun.get(timeout=10)
+
+    peer.close()
+
+    assert isinstance(WaitsUntilItIsEnded.ended.get(timeout=10), gevent.GreenletExit)
+    eventually(lambda: waiting_service.callers == 0, "it is forgotten", seconds=5)
+    assert waiting_service.in_hand == 0
+
+
+def test_the_handler_of_a_caller_that_only_falls_silent_goes_on(
+    waiting_service: Service,
+    raw_caller: Callable[..., RawCaller],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service_connection, "DOUBT_AFTER", 0.1)
+    peer = raw_caller(waiting_service.addr)
+    peer.greet()
+    peer.say(["call", 1, 60_000, "/wait"])
+
+    assert peer.hear("pong") == ["pong", 0, 1, False]
+    assert peer.hear("pong") == ["pong", 0, 1, False]
+    assert waiting_service.in_hand == 1
+
+
+def test_calls_whose_time_went_by_while_the_service_computed_are_not_begun(
+    serve_apart: ServeApart, raw_caller: Callable[..., RawCaller]
+) -> None:
+    addr, _ = serve_apart()
+    peer = raw_caller(addr)
+    peer.greet()
+    began = time.monotonic()
+    peer.say(["call", 1, 60_000, "/hog", "request", {}, {"seconds": 2}, "", "", 1])
+    gevent.sleep(0.5)
+
+    sent = int((time.monotonic() - began) * 1000)
+    peer.say(["call", 2, 1_000, "/echo", "request", {}, {}, "", "", sent])
+    peer.say(["call", 3, 10_000, "/echo", "request", {}, {}, "", "", sent])
+
+    gevent.sleep(3)
+    heard = {id_: kind for kind, id_, *_ in peer.heard_so_far() if kind != "pong"}
+    assert heard == {1: "response", 2: "refused", 3: "response"}
+
+
 def test_nobody_ends_the_call_of_another_caller(
     waiting_service: Service, raw_caller: Callable[..., RawCaller]
 ) -> None:

@@ -110,7 +110,7 @@ def test_a_mutated_message_is_refused_or_can_be_answered(
     except ValueError:
         return
     assert mongrel2.reply(understood.sender, [understood.conn_id], b"answer")
-    assert list(mongrel2.keep_alive(understood.sender, [understood.conn_id]))
+    assert list(mongrel2.keep_alive([(understood.sender, understood.conn_id)]))
     assert all(isinstance(value, str) for value in understood.headers.values())
 
 
@@ -138,8 +138,9 @@ def test_a_reply_names_its_browsers(conn_ids: list[str], body: bytes, expected: 
 
 
 def test_a_lease_is_renewed_with_an_extended_reply() -> None:
-    assert list(mongrel2.keep_alive("ident", ["7", "12"])) == [
-        b"ident 6:X 7 12, 28:3:ctl,18:10:keep-alive,1:1,}]"
+    assert list(mongrel2.keep_alive([("ident", "7"), ("other", "8"), ("ident", "12")])) == [
+        b"ident 6:X 7 12, 28:3:ctl,18:10:keep-alive,1:1,}]",
+        b"other 3:X 8, 28:3:ctl,18:10:keep-alive,1:1,}]",
     ]
 
 
@@ -150,7 +151,7 @@ def test_every_lease_is_renewed_and_no_reply_has_more_targets_than_mongrel2_take
     # Given
     conn_ids = [str(number) for number in range(count)]
     # When
-    messages = list(mongrel2.keep_alive("ident", conn_ids))
+    messages = list(mongrel2.keep_alive(("ident", conn_id) for conn_id in conn_ids))
     # Then
     targets = [message.split(b":", 1)[1].split(b",")[0].decode().split() for message in messages]
     assert all(first == "X" and len(rest) < mongrel2.MAX_TARGETS for first, *rest in targets)

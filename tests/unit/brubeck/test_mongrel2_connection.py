@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from gevent.queue import Queue
 
 from brubeck.connections import Mongrel2Connection
 from brubeck.health import HEALTHY
+from brubeck.mongrel2 import Browser
 from brubeck.mongrel2_connection import MAX_HELD, MAX_PIPELINED
 from brubeck.response import Response
 from brubeck.routing import Target
@@ -22,7 +23,6 @@ from tests.unit.brubeck.fakes import brubeck
 
 PULL, PUB = "tcp://mongrel2:9999", "tcp://mongrel2:9998"
 IDENT = "ident-of-this-start"
-KEEP_ALIVE = b"28:3:ctl,18:10:keep-alive,1:1,}]"
 
 
 @dataclass
@@ -73,6 +73,12 @@ class FakeMongrel2:
     def __init__(self) -> None:
         self.sockets: dict[str, FakeSocket] = {}
         self.sent: Queue[bytes] = Queue()
+        self.leases: Collection[Browser] = ()
+
+    def leased(self, socket: "zmq.Socket[bytes]", browsers: Collection[Browser]) -> FakeSocket:
+        socket.close(0)
+        self.leases = browsers
+        return FakeSocket(lambda _: None, self.sent)
 
     def connected(
         self,
@@ -166,13 +172,13 @@ Serve = Callable[..., Served]
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Runs an application behind a Mongrel2 that has not started yet; leases last for ever."""
-    monkeypatch.setattr("brubeck.mongrel2_connection.LEASE_INTERVAL", 3600.0)
+    """Runs an application behind a Mongrel2 that has not started yet."""
     all_served: list[Served] = []
 
     def run(*routes: tuple[str, Target], **settings: Any) -> Served:
         mongrel2 = FakeMongrel2()
         monkeypatch.setattr("brubeck.mongrel2_connection._connected", mongrel2.connected)
+        monkeypatch.setattr("brubeck.mongrel2_connection.Leases", mongrel2.leased)
         connection = Mongrel2Connection(PULL, PUB)
         application = brubeck(*routes, **{"drain_timeout": 0.0} | settings)
         running = gevent.spawn(connection.recv_forever_ever, application)
@@ -322,26 +328,24 @@ def test_many_connections_are_closed_at_once(serve: Serve) -> None:
     assert served.mongrel2.reads() == Published(IDENT, ["7", "8"], b"")
 
 
-def test_the_lease_of_every_request_in_hand_is_renewed_and_of_no_other(
-    serve: Serve, go_on: dict[str, Event], monkeypatch: pytest.MonkeyPatch
+def test_the_browsers_of_the_requests_in_hand_have_leases_and_no_others(
+    serve: Serve, go_on: dict[str, Event]
 ) -> None:
     # Given two requests in hand, and one that is answered
-    monkeypatch.setattr("brubeck.mongrel2_connection.LEASE_INTERVAL", 0.01)
     served = serve((r"^/wait", WaitingPage), (r"^/", Page))
     served.mongrel2.starts()
     served.mongrel2.asks("/", conn_id=7)
     assert served.mongrel2.reads().conn_ids == ["7"]
     served.mongrel2.asks("/wait/8", conn_id=8)
     served.mongrel2.asks("/wait/9", conn_id=9)
+    gevent.idle()
     # Then
-    for _ in range(2):
-        assert served.mongrel2.reads() == Published(IDENT, ["X", "8", "9"], KEEP_ALIVE)
+    assert list(served.mongrel2.leases) == [(IDENT, "8"), (IDENT, "9")]
     # When one more is answered
     go_on["/wait/8"].set()
+    assert served.mongrel2.reads().conn_ids == ["8"]
     # Then its lease ends
-    replies = [served.mongrel2.reads() for _ in range(20)]
-    assert [reply.status for reply in replies if reply.conn_ids == ["8"]] == [200]
-    assert replies[-1] == Published(IDENT, ["X", "9"], KEEP_ALIVE)
+    assert list(served.mongrel2.leases) == [(IDENT, "9")]
 
 
 # How a connection goes on
