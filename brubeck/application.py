@@ -15,6 +15,7 @@ import gevent
 from jinja2 import Environment
 
 from brubeck import logs
+from brubeck.cookies import Secret
 from brubeck.errors import NothingRendered, StatusError, status_of
 from brubeck.handlers import MessageHandler
 from brubeck.health import serve_health
@@ -54,7 +55,8 @@ class Brubeck:
         log_format: `text` or `json` (one object a line); used by `run`.
         login_url: where your handlers send who is not logged in; kept for them.
         db_conn: your database connection; handlers find it as `self.db_conn`.
-        cookie_secret: the secret that signs cookies; kept for your handlers.
+        cookie_secret: what signs cookies: a secret, or several, the one in use first; kept for
+            your handlers.
         debug: show tracebacks in answers; for development only.
         request_timeout: seconds an HTTP request may take before it is answered with 504.
         drain_timeout: seconds that work in hand may take after SIGTERM.
@@ -74,7 +76,7 @@ class Brubeck:
         log_level: int | str = logging.INFO,
         login_url: str | None = None,
         db_conn: Any = None,
-        cookie_secret: str | None = None,
+        cookie_secret: Secret | None = None,
         *,
         debug: bool = False,
         log_format: str = "text",

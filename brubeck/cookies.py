@@ -5,12 +5,15 @@ covers its name, so that one cookie's value cannot serve as another's. Source: R
 """
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import format_datetime
 from http.cookies import CookieError, Morsel
 from typing import Any
 
 from itsdangerous import BadData, URLSafeTimedSerializer
+
+Secret = str | Sequence[str]
+"""A secret, or the one in use and after it those whose signatures still hold."""
 
 MAX_COOKIES = 100
 """Cookies read from one request; further ones are left out."""
@@ -59,25 +62,30 @@ def format_cookie(name: str, value: str, attributes: Mapping[str, Any]) -> str:
     return cookie.OutputString()
 
 
-def sign(secret: str, name: str, value: Any) -> str:
+def sign(secret: Secret, name: str, value: Any) -> str:
     """A value for a cookie of this name, with the time, that only `secret` can make.
 
     Raises:
         TypeError: if the value has no JSON form.
     """
-    signed: str = URLSafeTimedSerializer(secret, salt=f"cookie:{name}").dumps(value)
+    signed: str = _serializer(secret, name).dumps(value)
     return signed
 
 
-def unsign(secret: str, name: str, signed: str, max_age: int | None = None) -> Any:
+def unsign(secret: Secret, name: str, signed: str, max_age: int | None = None) -> Any:
     """The value that was signed for a cookie of this name, at most `max_age` seconds ago.
 
     None if the signature does not hold: somebody else made it, or for another name.
     """
     try:
-        return URLSafeTimedSerializer(secret, salt=f"cookie:{name}").loads(signed, max_age=max_age)
+        return _serializer(secret, name).loads(signed, max_age=max_age)
     except BadData:
         return None
+
+
+def _serializer(secret: Secret, name: str) -> URLSafeTimedSerializer:
+    oldest_first = [secret] if isinstance(secret, str) else list(reversed(secret))
+    return URLSafeTimedSerializer(oldest_first, salt=f"cookie:{name}")
 
 
 def _quoted(value: str) -> str:

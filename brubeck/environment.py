@@ -85,21 +85,30 @@ def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
 
 
 def secret(name: str) -> str:
-    """The content of the file a variable names, without the line break at its end.
+    """The first line of the file a variable names.
 
     Raises:
-        SettingError: if there is no such file, or the secret is short or published.
+        SettingError: as `secrets`.
+    """
+    return secrets(name)[0]
+
+
+def secrets(name: str) -> list[str]:
+    """The lines of the file a variable names: a secret each, the one in use first.
+
+    Raises:
+        SettingError: if there is no such file, or a secret is short or published.
     """
     path = text(name)
     try:
-        value = Path(path).read_text(encoding="utf-8").removesuffix("\n")
+        lines = Path(path).read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, ValueError) as error:
         raise SettingError(f"{name}: cannot read {path}: {type(error).__name__}") from None
-    if len(value) < MIN_SECRET_CHARACTERS:
-        raise SettingError(f"{name}: the secret is shorter than {MIN_SECRET_CHARACTERS} characters")
-    if value in PUBLISHED_SECRETS:
+    if min(map(len, lines)) < MIN_SECRET_CHARACTERS:
+        raise SettingError(f"{name}: a secret is shorter than {MIN_SECRET_CHARACTERS} characters")
+    if not PUBLISHED_SECRETS.isdisjoint(lines):
         raise SettingError(f"{name}: that secret is published; make one of your own")
-    return value
+    return lines
 
 
 def _number(name: str, default: T, least: T, convert: Callable[[str], T]) -> T:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from brubeck import cookies
+from brubeck.cookies import Secret
 from brubeck.errors import status_of
 from brubeck.handlers import MessageHandler
 from brubeck.response import HeaderValue, Response
@@ -68,7 +69,11 @@ class WebMessageHandler(MessageHandler):
         return cookies
 
     def get_cookie(
-        self, key: str, default: Any = None, secret: str | None = None, max_age: int | None = None
+        self,
+        key: str,
+        default: Any = None,
+        secret: Secret | None = None,
+        max_age: int | None = None,
     ) -> Any:
         """A cookie of the request, or `default`.
 
@@ -81,7 +86,7 @@ class WebMessageHandler(MessageHandler):
         return default if value is None else value
 
     def set_cookie(
-        self, key: str, value: Any, secret: str | None = None, **attributes: Any
+        self, key: str, value: Any, secret: Secret | None = None, **attributes: Any
     ) -> None:
         """Give the browser a cookie; with `secret` a signed one, of any value JSON can hold.
 

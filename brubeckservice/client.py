@@ -12,7 +12,7 @@ from brubeckservice import protocol
 from brubeckservice.client_connection import ServiceClientConnection
 from brubeckservice.errors import ServiceError, ServiceRefused
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
-from brubeckservice.registry import Addr, Services
+from brubeckservice.registry import Addr, Passphrase, Services
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +29,12 @@ class ServiceClientMixin:
     service_timeout: float = 30.0
     """Seconds a call may take where it is not told otherwise."""
 
-    def register_service(self, addr: Addr, passphrase: str) -> None:
+    def register_service(self, addr: Addr, passphrase: Passphrase) -> None:
         """Make a service known to the application; nothing happens if it is known already.
 
         `addr` is `tcp://host:port` or `ipc://path`, or a sequence of such; a host name stands
-        for all its addresses.
+        for all its addresses. Where `passphrase` is a sequence, each replica has one of them:
+        while they change it.
 
         Raises:
             ValueError: if an address is none.

@@ -35,13 +35,13 @@ MAX_ATTEMPTS = 3
 
 
 class ServiceClientConnection:
-    """The service at `addr`: an address, or a sequence of them.
+    """The service at `addr`: an address, or a sequence of them; so is its passphrase.
 
     Raises:
         ValueError: if an address is none.
     """
 
-    def __init__(self, addr: str | Sequence[str], passphrase: str) -> None:
+    def __init__(self, addr: str | Sequence[str], passphrase: str | Sequence[str]) -> None:
         self.addr = addr
         self.dropped = 0
         """Answers nobody waited for any more."""
@@ -50,7 +50,8 @@ class ServiceClientConnection:
         self.pending = Pending(MAX_PENDING)
         self._hub = gevent.get_hub()
         addresses = [addr] if isinstance(addr, str) else addr
-        self.replicas = Replicas(addresses, passphrase, self._on_answer, self._on_loss)
+        passphrases = [passphrase] if isinstance(passphrase, str) else passphrase
+        self.replicas = Replicas(addresses, passphrases, self._on_answer, self._on_loss)
 
     def __repr__(self) -> str:
         replicas, calls = len(self.replicas), len(self.pending)

@@ -11,6 +11,8 @@ from brubeckservice.client_connection import ServiceClientConnection
 
 Addr = str | Sequence[str]
 
+Passphrase = str | Sequence[str]
+
 
 class Services:
     """The services that one caller has registered.
@@ -21,9 +23,9 @@ class Services:
 
     def __init__(self, resources: dict[Any, Any] | None) -> None:
         self._resources = resources
-        self._passphrases: dict[Any, str] = {}
+        self._passphrases: dict[Any, Passphrase] = {}
 
-    def register(self, addr: Addr, passphrase: str) -> None:
+    def register(self, addr: Addr, passphrase: Passphrase) -> None:
         """Make a service known; nothing happens if it is known already.
 
         Raises:

@@ -41,6 +41,10 @@ class _Replica:
         self.session: Session | None = None
         self.failures = 0
         """Attempts that failed since the last welcome."""
+        self.passphrase = 0
+        """The index of the one it is tried with."""
+        self.refused = 0
+        """Passphrases it has refused since the last welcome or failure."""
         self.wanted = True
         """Whether the address still stands for this endpoint."""
 
@@ -55,7 +59,7 @@ class Replicas:
 
     Args:
         addresses: `tcp://host:port` or `ipc://path`; a host name stands for all its addresses.
-        passphrase: the service's.
+        passphrases: each replica has one of these.
         on_answer: told, in the event loop, of every answer and the session it came from.
         on_loss: told, in the event loop, of every session that ended, and why.
 
@@ -66,7 +70,7 @@ class Replicas:
     def __init__(
         self,
         addresses: Sequence[str],
-        passphrase: str,
+        passphrases: Sequence[str],
         on_answer: Callable[[Session, ServiceResponse | Refused], None],
         on_loss: Callable[[Session, ServiceError], None],
     ) -> None:
@@ -80,7 +84,7 @@ class Replicas:
         self._first_attempt_over = Event()
         self._failure: ServiceError = ServiceUnavailable("not connected yet")
         self._closed = False
-        self._resolving = gevent.spawn(self._resolve_forever, passphrase)
+        self._resolving = gevent.spawn(self._resolve_forever, passphrases)
 
     def __len__(self) -> int:
         return len(self._balance)
@@ -134,7 +138,7 @@ class Replicas:
         """Let a session be chosen, or no more."""
         replica = self._replicas[session.endpoint]
         if session.ready:
-            replica.failures = 0
+            replica.failures = replica.refused = 0
             self._note_first_attempts()
         if replica.wanted and session.ready and not session.busy and not session.draining:
             self._balance.add(session, session.outstanding)
@@ -147,6 +151,13 @@ class Replicas:
         self._on_loss(session, error)
         replica = self._replicas[session.endpoint]
         replica.session = None
+        if isinstance(error, ServiceAuthError):
+            replica.passphrase = (replica.passphrase + 1) % len(self._keys)
+            replica.refused += 1
+            if replica.refused < len(self._keys):  # no failure as long as another one may do
+                gevent.spawn(self._open_session, replica)
+                return
+        replica.refused = 0
         if replica.failures == 0 or type(error) is not type(self._failure):
             logger.warning("%s", error)  # once, not at every attempt that follows
         self._failure = error
@@ -161,9 +172,9 @@ class Replicas:
 
     # Replicas come and go
 
-    def _resolve_forever(self, passphrase: str) -> None:
-        # In a thread: scrypt would hold up every other greenlet.
-        self._keys = gevent.get_hub().threadpool.apply(derive_keys, (passphrase,))
+    def _resolve_forever(self, passphrases: Sequence[str]) -> None:
+        # In threads: scrypt would hold up every other greenlet.
+        self._keys = gevent.get_hub().threadpool.map(derive_keys, passphrases)
         while True:
             self._resolve()
             gevent.sleep(RESOLVE_INTERVAL)
@@ -199,7 +210,8 @@ class Replicas:
 
     def _open_session(self, replica: _Replica) -> None:
         if not self._closed and self._replicas.get(replica.endpoint) is replica:
-            replica.session = Session(self._context, replica.endpoint, self._keys, self)
+            keys = self._keys[replica.passphrase]
+            replica.session = Session(self._context, replica.endpoint, keys, self)
 
     def _end_sessions(self) -> None:
         sessions = self._sessions()

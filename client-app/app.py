@@ -28,7 +28,7 @@ SYNC_TEXT = "I made a round trip, it took a while but I bring results."
 ASYNC_TEXT = "I made a round trip, it took so long I will respond to no one."
 
 service_addr = environment.address("SLOW_SERVICE_ADDR")
-service_passphrase = environment.secret("SERVICE_PASSPHRASE_FILE")
+service_passphrases = environment.secrets("SERVICE_PASSPHRASE_FILE")
 service_timeout = environment.number("SERVICE_TIMEOUT", 30.0, least=0.1)
 slow_seconds = environment.number("SLOW_SECONDS", 5.0)
 
@@ -51,7 +51,7 @@ class ServiceCaller(ServiceClientMixin, Page):
     service_timeout = service_timeout
 
     def prepare(self) -> None:
-        self.register_service(service_addr, service_passphrase)
+        self.register_service(service_addr, service_passphrases)
 
     def slow_echo(self, text: str) -> ServiceRequest:
         """The request that brings `text` back after a while."""
@@ -130,7 +130,7 @@ class Ready(ServiceClientMixin, WebMessageHandler):
     def get(self) -> Any:
         self.headers["Content-Type"] = "text/plain; charset=utf-8"
         try:
-            self.register_service(service_addr, service_passphrase)
+            self.register_service(service_addr, service_passphrases)
             self.check_service(service_addr)
         except ServiceError as error:
             self.set_body(f"not ready: {type(error).__name__}\n", status_code=503)
@@ -175,7 +175,7 @@ app = Brubeck(
     ],
     base_handler=Page,
     template_loader=load_jinja2_env(str(Path(__file__).parent / "templates")),
-    cookie_secret=environment.secret("COOKIE_SECRET_FILE"),
+    cookie_secret=environment.secrets("COOKIE_SECRET_FILE"),
     request_timeout=service_timeout + 10,
     log_level=environment.choice("LOG_LEVEL", "INFO", environment.LOG_LEVELS),
     log_format=environment.choice("LOG_FORMAT", "text", environment.LOG_FORMATS),

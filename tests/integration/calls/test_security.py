@@ -19,7 +19,7 @@ from brubeckservice.base import (
     ServiceResponse,
 )
 from brubeckservice.keys import Keys, derive_keys
-from tests.integration.calls.instances import PASSPHRASE, Caller, Service
+from tests.integration.calls.instances import PASSPHRASE, Caller, Service, free_address
 from tests.integration.calls.raw_peers import KEYS, RawCaller, own_keys
 from tests.integration.calls.relay import Relay, unchanged
 from tests.waiting import eventually
@@ -124,6 +124,41 @@ def test_a_stranger_who_learns_the_passphrase_is_served(
 
     request = stranger.create_service_request("/p")
     assert stranger.send_service_request(service.addr, request)[0].status_code == 200
+
+
+def test_a_caller_with_several_passphrases_is_served_by_replicas_with_any_of_them(
+    serve: Callable[..., Service], caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    services = [serve(passphrase=ANOTHER), serve(passphrase=PASSPHRASE)]
+    addrs = [service.addr for service in services]
+
+    caller.register_service(addrs, [PASSPHRASE, ANOTHER])
+
+    with gevent.Timeout(5):
+        caller.check_service(addrs)
+    caller.wait_for_replicas(addrs, 2)
+    assert "another passphrase?" not in caplog.text, "the caller had another one to try"
+
+
+def test_a_service_that_changes_its_passphrase_is_served_again_by_who_knows_both(
+    serve: Callable[..., Service], caller: Caller
+) -> None:
+    addr = free_address()
+    caller.register_service(addr, [PASSPHRASE, ANOTHER])
+    for passphrase in (ANOTHER, PASSPHRASE, ANOTHER):
+        service = serve(addr=addr, passphrase=passphrase)
+        caller.wait_for_replicas(addr, 1)
+        assert caller.ask(addr)[0].status_code == 200
+        service.stop()
+
+
+def test_a_caller_none_of_whose_passphrases_is_right_is_told_so_at_once(
+    service: Service, caller: Caller
+) -> None:
+    caller.register_service(service.addr, [ANOTHER, "yet another passphrase"])
+
+    with gevent.Timeout(5), pytest.raises(ServiceAuthError, match="another passphrase"):
+        caller.ask(service.addr, "/p", timeout=60)
 
 
 FOREIGN_KEYS: dict[str, Callable[[], Keys | None]] = {

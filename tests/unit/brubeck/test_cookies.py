@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from brubeck.cookies import MAX_COOKIES, format_cookie, parse_cookies
+from brubeck.cookies import MAX_COOKIES, format_cookie, parse_cookies, sign, unsign
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,11 @@ def test_a_value_that_no_cookie_can_have_is_refused(value: str) -> None:
 def test_an_attribute_that_no_cookie_can_have_is_refused(attributes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="attribute"):
         format_cookie("name", "1", attributes)
+
+
+def test_a_signature_holds_as_long_as_its_secret_is_among_the_secrets() -> None:
+    old, new = "the secret before it", "the secret in use"
+
+    assert unsign([new, old], "n", sign(old, "n", 1)) == 1
+    assert unsign(new, "n", sign([new, old], "n", 1)) == 1
+    assert unsign(old, "n", sign([new, old], "n", 1)) is None

@@ -128,7 +128,7 @@ def test_a_wrong_setting_ends_the_program_with_its_name(
     [
         (SECRET.encode(), SECRET),
         (SECRET.encode() + b"\n", SECRET),
-        (SECRET.encode() + b"\n\n", SECRET + "\n"),
+        (SECRET.encode() + b"\n\n", SECRET),
         ("äöü äöü äöü äöü äöü".encode(), "äöü äöü äöü äöü äöü"),
         (b"0123456789abcdef", "0123456789abcdef"),
     ],
@@ -140,6 +140,14 @@ def test_a_secret_is_what_its_file_holds(
     assert environment.secret("SETTING") == secret
 
 
+def test_a_file_may_hold_several_secrets_the_one_in_use_first(
+    secret_file: Callable[[bytes], None],
+) -> None:
+    secret_file(f"{SECRET}\nthe secret before it\n".encode())
+    assert environment.secrets("SETTING") == [SECRET, "the secret before it"]
+    assert environment.secret("SETTING") == SECRET
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -148,6 +156,8 @@ def test_a_secret_is_what_its_file_holds(
         b"0123456789abcde",
         b"0123456789abcde\n",
         *(secret.encode() for secret in sorted(PUBLISHED_SECRETS)),
+        f"{SECRET}\nshort".encode(),
+        f"{SECRET}\nmy_shared_secret".encode(),
         b"not UTF-8: \xff\xfe" + SECRET.encode(),
     ],
 )
