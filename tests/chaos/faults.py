@@ -21,12 +21,49 @@ Direction = Literal["to", "from"]
 
 SERVICE_PORT = 9000
 
+_FLOOD = """
+import socket, sys
+port, count = map(int, sys.argv[1:])
+connections = [socket.create_connection(("slow-service", port), timeout=5) for _ in range(count)]
+print("flooded", flush=True)
+sys.stdin.read()
+"""
+
 _DROPPED = re.compile(r"^\s*(\d+)\s+\d+\s", re.MULTILINE)
 
 
 def pid(container: Container) -> int:
     """The host's id of its first process; 0 while it has none."""
     return int(docker("inspect", "--format", "{{.State.Pid}}", container.id))
+
+
+def restarts(container: Container) -> int:
+    """How often Docker has started it again after it had ended by itself."""
+    return int(docker("inspect", "--format", "{{.RestartCount}}", container.id))
+
+
+def open_files(container: Container) -> int:
+    """The largest number of files that one of its processes has open."""
+    processes = docker("top", container.id, "-o", "pid").split()[1:]
+    return max(len(list(Path(f"/proc/{process}/fd").iterdir())) for process in processes)
+
+
+@contextmanager
+def flooded_by(container: Container, connections: int) -> Iterator[None]:
+    """Have it hold so many connections to the services, without a word."""
+    command = ("docker", "exec", "--interactive", container.id, "python3", "-c", _FLOOD)
+    flood = subprocess.Popen(
+        [*command, str(SERVICE_PORT), str(connections)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert flood.stdout is not None
+        assert flood.stdout.readline() == b"flooded\n"
+        yield
+        assert flood.poll() is None, "the flood was over too early"
+    finally:
+        flood.communicate(timeout=30)  # closes its standard input, and so it ends
 
 
 def address(container: Container, network: str) -> str:
@@ -80,6 +117,18 @@ def losing(container: Container, share: float) -> Iterator[float]:
 
 
 @contextmanager
+def slow_link(container: Container, rate: str) -> Iterator[float]:
+    """Let it send so much only: `256kbit` is a bad mobile connection."""
+    shape = ("dev", "eth0", "root", "tbf", "rate", rate, "burst", "8k", "latency", "400ms")
+    _in_network_of(container, "tc", "qdisc", "add", *shape)
+    try:
+        yield time.time()
+        assert _sent_slowly(container) > 0, "nothing was sent: there was no fault"
+    finally:
+        _in_network_of(container, "tc", "qdisc", "del", "dev", "eth0", "root")
+
+
+@contextmanager
 def without_name_service(container: Container) -> Iterator[float]:
     """Lose all its questions to Docker's name service: it waits for answers that never come."""
     with _rules(container, ("INPUT", "-d", "127.0.0.11", "-j", "DROP")) as started:
@@ -119,10 +168,16 @@ def give_another_address(container: Container, network: str, *, absent: float) -
 def stop_and_remove(container: Container) -> int:
     """Stop a container as an operator does, and remove it; the exit status it had."""
     docker("stop", "--time", "30", container.id)
+    code = exit_status(container)
+    docker("rm", container.id)
+    return code
+
+
+def exit_status(container: Container) -> int:
+    """What a container that has ended has ended with."""
     form = "{{.State.Status}} {{.State.ExitCode}}"
     status, code = docker("inspect", "--format", form, container.id).split()
     assert status == "exited", f"it is {status}"
-    docker("rm", container.id)
     return int(code)
 
 
@@ -157,16 +212,37 @@ def _caught(container: Container) -> int:
     return sum(int(packets) for packets in _DROPPED.findall(listed))
 
 
+def _sent_slowly(container: Container) -> int:
+    said = _in_network_of(container, "tc", "-s", "qdisc", "show", "dev", "eth0")
+    return int(re.findall(r"Sent (\d+) bytes", said)[0])
+
+
 def _iptables(container: Container, *arguments: str) -> str:
+    return _in_network_of(container, "iptables", "--wait", *arguments)
+
+
+def _in_network_of(container: Container, *command: str) -> str:
+    """What a command of the host prints that acts in a container's network."""
     namespace = f"--net=/proc/{pid(container)}/ns/net"
     done = subprocess.run(
-        ["nsenter", namespace, "iptables", "--wait", *arguments],
+        ["nsenter", namespace, *command],
         capture_output=True,
         text=True,
         check=True,
         timeout=30,
     )
     return done.stdout
+
+
+@contextmanager
+def short_of_memory(container: Container, megabytes: int) -> Iterator[None]:
+    """Let it have so little."""
+    limit = f"{megabytes}m"
+    docker("update", "--memory", limit, "--memory-swap", limit, container.id)
+    try:
+        yield
+    finally:
+        docker("update", "--memory", "512m", "--memory-swap", "512m", container.id)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from unittest.mock import patch
 
 from tests.chaos.ledger import Entry, Execution, disagreements, executions
@@ -55,6 +56,16 @@ class System(Deployment):
         scales = [word for option in options for word in ("--scale", option)]
         wanted = [option.partition("=")[0] for option in options]
         self.up("--no-deps", "--no-recreate", *scales, *wanted)
+
+    def limit(self, service: str, limits: str, *, wait: bool = True) -> None:
+        """Have one container of a service, with other limits, said as compose.yaml says them."""
+        with NamedTemporaryFile("w", suffix=".yaml") as override:
+            override.write(f"services: {{{service}: {{{limits}}}}}")
+            override.flush()
+            files = f"{os.environ['COMPOSE_FILE']}:{override.name}"
+            self.compose("up", "--detach", "--no-build", "--no-deps", service, COMPOSE_FILE=files)
+        if wait:
+            self.wait_until_all_work(seconds=30)
 
     def repair(self) -> None:
         """Bring back two of each Python program, as the environment says; all of them work then."""

@@ -1,6 +1,8 @@
 """Services that crash, freeze, are cut off, move, come and go: what callers are told."""
 
+import os
 import time
+from signal import SIGTERM
 
 import pytest
 
@@ -11,6 +13,9 @@ from tests.chaos.load import issued_between, outcomes
 from tests.chaos.system import System
 from tests.e2e.deployment import docker
 from tests.waiting import eventually
+
+TIMEOUT = 5.0
+"""Seconds that a call has."""
 
 NOTICED = 3.5
 """Seconds from the moment a service falls silent until nobody gives it calls: 3, and a tick."""
@@ -43,12 +48,16 @@ def test_a_frozen_service_gets_no_calls_after_three_seconds_and_some_again_after
     with system.load() as load:
         system.wait_until_calls_are_answered(seconds=5)
         with faults.frozen(victim) as froze:
-            time.sleep(6)
+            time.sleep(7)
         thawed = time.time()
         eventually(lambda: system.executed_by(victim, since=thawed), "it has work", seconds=4)
         time.sleep(1)
 
     _assert_only_the_first_seconds_hurt(system, load.entries, froze, thawed)
+    late = [entry for entry in load.entries if froze < entry.issued < thawed - TIMEOUT - 0.1]
+    executed = {e.id for e in system.executions(late) if e.began >= thawed}
+    assert late
+    assert not executed, "calls were executed whose time was over"
 
 
 @pytest.mark.parametrize("directions", [("to", "from"), ("to",), ("from",)], ids=" and ".join)
@@ -102,6 +111,15 @@ def test_a_lost_tenth_of_the_packets_is_not_taken_for_a_death(system: System) ->
         system.wait_until_calls_are_answered(seconds=5)
         with faults.losing(victim, 0.1):
             time.sleep(5)
+
+    assert outcomes(load.entries).keys() == {"answered"}
+    assert system.disagreements(load.entries) == []
+
+
+def test_a_slow_link_is_not_taken_for_a_death(system: System) -> None:
+    victim, _ = system.containers("slow-service")
+    with faults.slow_link(victim, "256kbit"), system.load(rate=10) as load:
+        time.sleep(5)
 
     assert outcomes(load.entries).keys() == {"answered"}
     assert system.disagreements(load.entries) == []
@@ -163,6 +181,30 @@ def test_scaling_the_service_up_and_down_loses_no_call(system: System) -> None:
     assert len(system.containers("slow-service")) == 1
     assert outcomes(load.entries).keys() == {"answered"}
     assert len(system.executions(load.entries)) == len(load.entries)
+
+
+def test_a_service_that_is_told_to_stop_while_it_starts_stops(system: System) -> None:
+    victim, _ = system.containers("slow-service")
+    for delay in (0.05, 0.2, 0.4, 0.6):
+        docker("restart", victim.id)
+        time.sleep(delay)
+        docker("stop", "--time", "10", victim.id)
+        assert faults.exit_status(victim) in (0, 128 + SIGTERM)
+
+
+def test_a_service_that_is_told_to_stop_while_it_is_frozen_stops_when_it_goes_on(
+    system: System,
+) -> None:
+    victim, _ = system.containers("slow-service")
+    with system.load(seconds=1.0) as load:
+        eventually(lambda: system.executed_by(victim, since=0), "work in hand", seconds=10)
+        with faults.frozen(victim):
+            os.kill(faults.pid(victim), SIGTERM)
+            time.sleep(1)
+        eventually(lambda: faults.restarts(victim) == 1, "it stops", seconds=10)
+
+    assert outcomes(load.entries).keys() == {"answered"}
+    assert system.disagreements(load.entries) == []
 
 
 def test_without_any_service_calls_are_refused_at_once_quietly_and_without_growth(

@@ -21,6 +21,7 @@ class Call(ServiceCaller):  # type: ignore[misc]
 
     def get(self) -> Any:
         entry = {name: self.get_argument(name) for name in ("id", "seconds")}
+        entry["ballast"] = "x" * int(self.get_argument("bytes") or 0)
         path = "/compute" if self.get_argument("compute") else "/execute"
         timeout = float(self.get_argument("timeout") or 5)
         idempotent = bool(self.get_argument("idempotent"))

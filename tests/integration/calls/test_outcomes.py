@@ -1,6 +1,7 @@
 """Every call has one outcome: the response, or the error that says what went wrong."""
 
 import os
+import random
 import signal
 import socket
 import time
@@ -24,6 +25,7 @@ from brubeckservice.base import (
 )
 from tests.integration.calls.instances import Caller, Service, free_address
 from tests.integration.calls.raw_peers import Message, RawCaller, RawService, an_echo
+from tests.integration.calls.relay import Relay
 from tests.integration.programs import Program
 from tests.waiting import eventually
 
@@ -362,6 +364,31 @@ def test_a_caller_gives_the_service_the_time_it_has(
 
     (call,) = service.calls
     assert 4000 < call[2] <= 5000
+
+
+def test_a_network_that_takes_its_time_is_not_taken_for_a_death_and_deadlines_hold(
+    serve: Serve, caller: Caller
+) -> None:
+    service = serve()
+    relay = Relay(service.addr)
+
+    def take_time(data: bytes) -> bytes:
+        gevent.sleep(random.uniform(0.2, 0.4))
+        return data
+
+    relay.meddle = take_time
+    try:
+        assert answers(caller, relay.addr)
+        (session,) = caller.sessions(relay.addr)
+        calls = [gevent.spawn(outcome_of, caller.ask, relay.addr) for _ in range(50)]
+        begun = time.monotonic()
+        assert isinstance(outcome_of(caller.ask, relay.addr, timeout=0.1), ServiceTimeout)
+        assert time.monotonic() - begun < 1
+        gevent.sleep(5)
+        assert outcomes(calls) == [200] * 50
+        assert caller.sessions(relay.addr) == [session], "its connection was given up"
+    finally:
+        relay.close()
 
 
 # Refused
