@@ -52,6 +52,7 @@ def words_of_the_repository() -> set[str]:
         *ROOT.glob("client-app/templates/*"),
         *ROOT.glob("*/Dockerfile"),
         *(path for path in ROOT.glob("scripts/*") if path.is_file()),
+        *(path for path in ROOT.glob("deploy/swarm/*") if path.is_file()),
         ROOT / "compose.yaml",
     ]
     tests = {path.stem for path in (ROOT / "tests").glob("**/*.py")}

@@ -59,5 +59,10 @@ class State(ServiceCaller):  # type: ignore[misc]
 app.add_route_rule(r"^/call$", Call)
 app.add_route_rule(r"^/state$", State)
 
+if os.environ.get("LATER_VERSION"):
+    import later_version  # type: ignore[import-not-found]
+
+    later_version.speak()
+
 if __name__ == "__main__":
     app.run()

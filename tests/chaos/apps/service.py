@@ -48,5 +48,10 @@ class Compute(Execute):
 app.add_route_rule(r"^/execute$", Execute)
 app.add_route_rule(r"^/compute$", Compute)
 
+if os.environ.get("LATER_VERSION"):
+    import later_version  # type: ignore[import-not-found]
+
+    later_version.speak()
+
 if __name__ == "__main__":
     app.run()
