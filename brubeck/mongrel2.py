@@ -18,6 +18,9 @@ MAX_TARGETS = 128
 LEAVE_PATH = "@*"
 """The path of Mongrel2's own notices; a browser cannot ask for it."""
 
+WEBSOCKET = "WEBSOCKET"
+"""What the METHOD of a websocket's handshake, and of its frames, begins with."""
+
 _IDENT = re.compile(rb"[A-Za-z0-9-]+")
 """Idents Mongrel2 takes in a reply; one reply with another would hold up all others."""
 

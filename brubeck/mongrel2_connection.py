@@ -27,7 +27,7 @@ from brubeck.mongrel2 import Browser
 from brubeck.request import Request
 from brubeck.request_ids import new_request_id
 from brubeck.response import Response, encode
-from brubeck.sockets import Inlet, LoopSocket, terminate
+from brubeck.sockets import Inlet, Link, terminate
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ MAX_PIPELINED = 16
 MAX_HELD = 1000
 """Replies that wait for Mongrel2's subscription; the oldest is dropped for one more."""
 
-S = TypeVar("S", bound=LoopSocket)
+L = TypeVar("L", bound=Link)
 
 
 class Mongrel2Connection(Connection):
@@ -67,8 +67,12 @@ class Mongrel2Connection(Connection):
         self._date = (0, "")
 
     def health(self) -> str:
-        """`ok` while Mongrel2 listens to the answers."""
-        return HEALTHY if self._idents else "Mongrel2 has not subscribed"
+        """`ok` while Mongrel2 listens to the answers and may send requests."""
+        if not self._idents:
+            return "Mongrel2 has not subscribed"
+        if not (self.stopping or (self._pull is not None and self._pull.agreed)):
+            return "Mongrel2 sends no requests"
+        return HEALTHY
 
     def reply_bulk(self, uuid: str, idents: Sequence[str], data: bytes) -> None:
         """Send the same bytes to several connections of one Mongrel2; none close them."""
@@ -78,7 +82,7 @@ class Mongrel2Connection(Connection):
 
     def close(self) -> None:
         """Send what is waiting to be sent, and close the sockets."""
-        self._leases.close()
+        self._close_leases()
         self._publisher.close(linger=1000)
         if self._pull is not None:
             self._pull.close()
@@ -89,14 +93,13 @@ class Mongrel2Connection(Connection):
     def _open(self) -> None:
         self._context = zmq.Context()
         self._pull: Inlet | None = None
+        self._leases: Leases | None = None
         socket = self._context.socket(zmq.XPUB)
         socket.set(zmq.XPUB_VERBOSER, 1)
         socket.set(zmq.XPUB_NODROP, 1)
         socket.set(zmq.IMMEDIATE, 1)  # a lost connection is a lost subscription
         socket.set(zmq.SNDHWM, MAX_IN_HAND)
-        self._publisher = _connected(LoopSocket, socket, self.pub_addr, self._on_subscription)
-        socket = _connect(self._context.socket(zmq.PUB), self.pub_addr)
-        self._leases = Leases(socket, self._browsers)
+        self._publisher = _connected(Link, socket, self.pub_addr, self._on_subscription)
 
     def _refuse_new_work(self) -> None:
         """Have Mongrel2 give its requests to others; take those it has given to us."""
@@ -108,6 +111,9 @@ class Mongrel2Connection(Connection):
         if change == b"\x01":
             logger.info("Mongrel2 listens at %s", self.pub_addr)
             self._idents.add(topic)
+            if self._leases is None:
+                socket = _connect(self._context.socket(zmq.PUB), self.pub_addr)
+                self._leases = Leases(socket, self._browsers)
             if self._pull is None and not self.stopping:
                 socket = self._context.socket(zmq.PULL)
                 self._pull = _connected(Inlet, socket, self.pull_addr, self._on_request)
@@ -118,8 +124,15 @@ class Mongrel2Connection(Connection):
             logger.warning("Mongrel2 at %s has gone, and its browsers with it", self.pub_addr)
             self._idents.discard(topic)
             self._held.clear()
+            if not self._idents:
+                self._close_leases()
             for browser in [b for b in self._browsers if b[0].encode("latin-1").startswith(topic)]:
                 self._forget(browser)
+
+    def _close_leases(self) -> None:
+        if self._leases is not None:
+            self._leases.close()
+            self._leases = None
 
     def _publish(self, uuid: str, message: bytes) -> None:
         if not message.startswith(tuple(self._idents)):
@@ -164,6 +177,9 @@ class Mongrel2Connection(Connection):
         answer = partial(self._answer, request, time.monotonic())
         if self._in_hand.full:
             answer(request.error_reply(503))
+        elif request.method.startswith(mongrel2.WEBSOCKET):
+            request.headers["connection"] = "close"  # Mongrel2 expects frames on it from now on
+            answer(request.error_reply(501))
         elif any(name.startswith("x-mongrel2-upload") for name in request.headers):
             answer(request.error_reply(400))  # only a forger sends these: uploads are off
         else:
@@ -214,11 +230,11 @@ class Mongrel2Connection(Connection):
 
 
 def _connected(
-    kind: type[S],
+    kind: type[L],
     socket: zmq.Socket[bytes],
     addr: str,
     on_message: Callable[[list[bytes]], None],
-) -> S:
+) -> L:
     """Serve a socket, and connect it: in this order, so that it is told of the connection."""
     served = kind(socket, on_message)
     try:

@@ -10,6 +10,7 @@ import logging
 import os
 import socket as tcp
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import gevent
 import zmq
@@ -17,12 +18,18 @@ from gevent.event import Event
 from gevent.threadpool import ThreadPool
 from zmq.utils.monitor import parse_monitor_message
 
+from brubeck.logs import Occasionally
+
 logger = logging.getLogger(__name__)
 
 _READABLE = 1  # libev's EV_READ
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)  # enumerations are slow
 _BATCH = 100
 """Messages read before the rest of the process gets its turn."""
+
+
+PATIENCE = 0.2
+"""Seconds that an inlet which is to finish waits for a message to do so behind."""
 
 
 def terminate(context: zmq.Context[zmq.Socket[bytes]], seconds: float = 2.0) -> None:
@@ -103,7 +110,53 @@ class LoopSocket:
             logger.exception("a message could not be handled")
 
 
-class Inlet(LoopSocket):
+class Link(LoopSocket):
+    """A socket that is connected to one peer, and goes on trying where that is of a wrong kind.
+
+    ZeroMQ would give up for good, without a word, when it meets a socket it has nothing to say
+    to: at a wrong address, or where two are swapped.
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes], on_message: Callable[[list[bytes]], None]):
+        super().__init__(socket, on_message)
+        events = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        self._monitor = LoopSocket(socket.get_monitor_socket(events), self._on_event)
+        self._complain = Occasionally(logger, logging.WARNING)
+        self._waits = False
+        """Whether it is about to connect again."""
+        self.agreed = False
+        """Whether there is a connection, and the peer is of the right kind."""
+
+    def close(self, linger: int = 0) -> None:
+        """Close the socket; ZeroMQ goes on sending what it holds for `linger` milliseconds."""
+        if not self.closed:
+            self._socket.disable_monitor()
+            self._monitor.close()
+        super().close(linger)
+
+    def _on_event(self, frames: list[bytes]) -> None:
+        event = parse_monitor_message(frames)["event"]
+        if event == zmq.EVENT_DISCONNECTED and not self.agreed:
+            self._complain("%s takes the connection and ends it: another address?", self._addr)
+            if not self._waits:
+                self._waits = True
+                gevent.spawn_later(1.0, self._connect_again)
+        self.agreed = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
+
+    def _connect_again(self) -> None:
+        self._waits = False
+        if self.closed or self.agreed:
+            return
+        with suppress(zmq.ZMQError):  # ZeroMQ has forgotten it already
+            self._socket.disconnect(self._addr)
+        self._socket.connect(self._addr)
+
+    @property
+    def _addr(self) -> str:
+        return self._socket.get_string(zmq.LAST_ENDPOINT)
+
+
+class Inlet(Link):
     """A PULL socket that can say "no more" without losing what is on its way.
 
     ZeroMQ has no word for it: closing the socket throws away what the peer has sent and nobody
@@ -115,34 +168,43 @@ class Inlet(LoopSocket):
 
     def __init__(self, socket: zmq.Socket[bytes], on_message: Callable[[list[bytes]], None]):
         super().__init__(socket, on_message)
-        events = zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED
-        self._monitor = LoopSocket(socket.get_monitor_socket(events), self._on_event)
         self._connection: tuple[int, int] | None = None
         """The connection's descriptor and inode."""
         self._finishing = False
+        self._about_to_finish = False
         self._finished = Event()
 
     def finish(self, seconds: float = 2.0) -> None:
-        """Take what the peer has sent until it knows, for at most so long, and close."""
-        self._finishing = True
-        self._loop.run_callback(self._finish_unless_connected)
+        """Take what the peer has sent until it knows, for at most so long, and close.
+
+        A message that the peer gives this connection in the moment it reads the end is lost.
+        Right behind a message that is least likely: where there are others, it is their turn.
+        """
+        self._finishing = self._about_to_finish = True
+        gevent.spawn_later(PATIENCE, self._loop.run_callback, self._begin_to_finish)
         if not self._finished.wait(seconds):
             self._loop.run_callback(self._finish)
             self._finished.wait(seconds)
 
-    def close(self, linger: int = 0) -> None:
-        """Close the socket; what came and was not read is lost."""
-        if not self.closed:
-            self._socket.disable_monitor()
-            self._monitor.close()
-        super().close(linger)
-
     def _on_event(self, frames: list[bytes]) -> None:
+        super()._on_event(frames)
         message = parse_monitor_message(frames)
-        connected = message["event"] == zmq.EVENT_CONNECTED
-        self._connection = _identified(message["value"]) if connected else None
+        if message["event"] == zmq.EVENT_CONNECTED:
+            self._connection = _identified(message["value"])
+        elif message["event"] == zmq.EVENT_DISCONNECTED:
+            self._connection = None
         if self._finishing:  # when all events are read: it may be connected again already
             self._loop.run_callback(self._finish_unless_connected)
+
+    def _read_one(self) -> None:
+        super()._read_one()
+        if self._about_to_finish:
+            self._loop.run_callback(self._begin_to_finish)
+
+    def _begin_to_finish(self) -> None:
+        if self._about_to_finish:
+            self._about_to_finish = False
+            self._finish_unless_connected()
 
     def _finish_unless_connected(self) -> None:
         self._monitor.read_all()

@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.programs import Program, python_program
 from tests.integration.real_mongrel2 import Mongrel2, need_mongrel2
+from tests.integration.web import WEB_APP, Web, behind
 
 
 @pytest.fixture
@@ -38,3 +39,22 @@ def start_python(tmp_path: Path) -> Iterator[Callable[..., Program]]:
             return started.enter_context(python_program(path, tmp_path, **environment))
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def running_web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """The application behind a Mongrel2; no request of it may take longer than 3 s."""
+    need_mongrel2()
+    folder = tmp_path_factory.mktemp("web")
+    with (
+        Mongrel2(folder / "mongrel2") as mongrel2,
+        python_program(WEB_APP, folder, REQUEST_TIMEOUT="3", **behind(mongrel2)) as app,
+    ):
+        mongrel2.wait_for_application("/echo")
+        yield Web(mongrel2, app)
+
+
+@pytest.fixture
+def web(running_web: Web) -> Mongrel2:
+    """A Mongrel2 with the application behind it."""
+    return running_web.mongrel2

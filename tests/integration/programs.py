@@ -131,3 +131,9 @@ def python_program(path: Path, folder: Path, **environment: str) -> Program:
         {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         | environment,
     )
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has."""
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -34,7 +34,9 @@ settings = {{
     'limits.client_read_retries': 20,
     'limits.content_length': 1048576,
     'limits.min_ping': {min_ping},
-    'limits.tick_timer': {tick}
+    'limits.tick_timer': {tick},
+    'superpoll.max_fd': {max_fd},
+    'superpoll.hot_dividend': 2
 }}
 """
 
@@ -54,6 +56,7 @@ class Mongrel2:
     `protocol` is that of the headers. `ident` is `fresh` (a new one at every start, subscribed to)
     or `fixed` (always the same, and subscribed to everything: as the seed's own configuration
     was). `min_ping` and `tick` are seconds: a connection that is silent for `min_ping` is closed.
+    `max_fd` is how many connections there may be.
     """
 
     folder: Path
@@ -61,6 +64,7 @@ class Mongrel2:
     ident: Literal["fresh", "fixed"] = "fresh"
     min_ping: int = 5
     tick: int = 1
+    max_fd: int = 10240
     pull_addr: str = ""
     pub_addr: str = ""
 
@@ -144,6 +148,7 @@ class Mongrel2:
             port=self.port,
             min_ping=self.min_ping,
             tick=self.tick,
+            max_fd=self.max_fd,
         )
         (self.folder / "mongrel2.conf").write_text(configuration)
         (self.folder / "run" / "mongrel2.pid").unlink(missing_ok=True)  # a killed one leaves it

@@ -5,9 +5,11 @@ import brubeck.cooperative  # noqa: F401, I001  # as an application is
 import socket
 
 import gevent
+import pytest
 import zmq
 from gevent import monkey
 
+from brubeck import sockets
 from brubeck.sockets import Inlet, terminate
 from tests.waiting import eventually
 
@@ -71,6 +73,31 @@ def test_an_inlet_that_finishes_gets_all_that_was_sent_to_it_and_others_get_the_
 
     eventually(lambda: len(received) == 2000, "all that was sent", seconds=5)
     stays.close()
+    sending.destroy(linger=0)
+    receiving.destroy(linger=0)
+
+
+def test_an_inlet_finishes_right_behind_a_message_when_it_is_the_turn_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sockets, "PATIENCE", 60.0)
+    receiving, sending = zmq.Context(), zmq.Context()
+    sender = sending.socket(zmq.PUSH)
+    port = sender.bind_to_random_port("tcp://127.0.0.1")
+    received: list[bytes] = []
+    pull = receiving.socket(zmq.PULL)
+    inlet = Inlet(pull, received.extend)
+    pull.connect(f"tcp://127.0.0.1:{port}")
+    gevent.sleep(0.3)
+
+    finishing = gevent.spawn(inlet.finish, 60)
+    gevent.sleep(0.3)
+    assert not inlet.closed
+    sender.send(b"the last one")
+    finishing.get(timeout=5)
+
+    assert inlet.closed
+    assert received == [b"the last one"]
     sending.destroy(linger=0)
     receiving.destroy(linger=0)
 

@@ -1,4 +1,4 @@
-"""An application of every kind of answer, for `test_http`."""
+"""An application of every kind of answer, for tests of HTTP through Mongrel2."""
 
 import os
 import time
@@ -8,6 +8,8 @@ from gevent import sleep
 
 from brubeck.connections import Mongrel2Connection
 from brubeck.request_handling import Brubeck, JSONMessageHandler, WebMessageHandler
+
+COOKIE_SECRET = os.environ["COOKIE_SECRET"]
 
 
 class Echo(WebMessageHandler):
@@ -45,14 +47,58 @@ class Nothing(WebMessageHandler):
 
 
 class Injects(WebMessageHandler):
-    """Puts what a browser said into a header and into the status message."""
+    """Puts what a browser said where the header of the answer is made of it."""
 
     def get(self) -> Any:
         value = self.get_argument("value") or ""
-        self.set_body("injected", {"X-Value": value})
-        if self.get_argument("where") == "status":
-            self.headers.clear()
-            self.set_status(200, value)
+        self.set_body("injected")
+        match self.get_argument("where"):
+            case "header":
+                self.headers["X-Value"] = value
+            case "status":
+                self.set_status(200, value)
+            case "cookie":
+                self.set_cookie("value", value)
+            case "redirect":
+                return self.redirect(value)
+        return self.render()
+
+
+class Length(WebMessageHandler):
+    """Says how long a body is."""
+
+    def post(self) -> Any:
+        self.set_body(str(len(self.message.body)))
+        return self.render()
+
+
+class Long(WebMessageHandler):
+    """A page of some megabytes."""
+
+    def get(self, megabytes: str) -> Any:
+        self.set_body(b"x" * int(megabytes) * 1024 * 1024)
+        return self.render()
+
+
+class Header(WebMessageHandler):
+    """Says what a header of the request is."""
+
+    def get(self, name: str) -> Any:
+        self.set_body(self.message.headers.get(name, "none"))
+        return self.render()
+
+
+class Cookies(WebMessageHandler):
+    """Says what a cookie is, as it came and as it was signed; gives a signed one."""
+
+    def get(self, name: str) -> Any:
+        signed = self.get_cookie(name, "none", secret=COOKIE_SECRET, max_age=60)
+        self.set_body(f"{self.get_cookie(name, 'none')} {signed}")
+        return self.render()
+
+    def put(self, name: str) -> Any:
+        self.set_cookie(name, "tea", secret=COOKIE_SECRET)
+        self.set_body("set")
         return self.render()
 
 
@@ -73,9 +119,14 @@ app = Brubeck(
         (r"^/raises$", Raises),
         (r"^/nothing$", Nothing),
         (r"^/injects$", Injects),
+        (r"^/length$", Length),
+        (r"^/long/(\d+)$", Long),
+        (r"^/header/([\w-]+)$", Header),
+        (r"^/cookies/(\w+)$", Cookies),
         (r"^/json/(?P<name>\w+)(?:/(?P<number>\d+))?$", Json),
     ],
     request_timeout=float(os.environ.get("REQUEST_TIMEOUT", "30")),
+    health_port=int(os.environ.get("HEALTH_PORT", "0")),
 )
 
 if __name__ == "__main__":

@@ -28,6 +28,14 @@ def own_keys() -> KeyPair:
     return KeyPair(*zmq.curve_keypair())
 
 
+def keyed(socket: "zmq.Socket[bytes]", keys: Keys) -> "zmq.Socket[bytes]":
+    """The socket of a caller that knows these keys."""
+    socket.set(zmq.CURVE_SERVERKEY, keys.service.public)
+    socket.set(zmq.CURVE_PUBLICKEY, keys.caller.public)
+    socket.set(zmq.CURVE_SECRETKEY, keys.caller.secret)
+    return socket
+
+
 class RawCaller:
     """A DEALER; without `keys` it has no security at all."""
 
@@ -35,9 +43,7 @@ class RawCaller:
         self._context = zmq.Context()
         socket = self._context.socket(zmq.DEALER)
         if keys is not None:
-            socket.set(zmq.CURVE_SERVERKEY, keys.service.public)
-            socket.set(zmq.CURVE_PUBLICKEY, keys.caller.public)
-            socket.set(zmq.CURVE_SECRETKEY, keys.caller.secret)
+            keyed(socket, keys)
         self._heard: Queue[Message] = Queue()
         self._socket = LoopSocket(socket, self._on_frames)
         socket.connect(addr)

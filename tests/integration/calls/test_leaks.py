@@ -9,16 +9,10 @@ import gevent
 
 from brubeckservice.base import ServiceError, ServiceTimeout
 from tests.integration.calls.instances import Caller
-from tests.integration.programs import Program
+from tests.integration.programs import Program, resident
 
 CALLS = 100_000
 AT_A_TIME = 2500
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that a process has."""
-    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def descriptors(pid: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import gevent
 import pytest
 from gevent import socket
+from gevent.server import StreamServer
 
 from brubeckservice import service_connection
 from brubeckservice.addresses import parse_address
@@ -17,6 +18,7 @@ from brubeckservice.base import (
     ServiceLost,
     ServiceMessageHandler,
     ServiceResponse,
+    ServiceTimeout,
 )
 from brubeckservice.keys import Keys, derive_keys
 from tests.integration.calls.instances import PASSPHRASE, Caller, Service, free_address
@@ -259,41 +261,85 @@ def test_nothing_that_passes_by_is_readable(
         assert text not in passed_by
 
 
+def replay(addr: str, said: list[bytes]) -> None:
+    """Say what somebody else has said, on a connection of one's own, until the service ends it."""
+    _, host, port = parse_address(addr)
+    with socket.create_connection((host, port), timeout=5) as connection:
+        try:
+            for part in said:
+                connection.sendall(part)
+                gevent.sleep(0.05)  # as then, the service has its turn before the next
+            while connection.recv(65536):
+                pass
+        except ConnectionError:
+            pass  # it has ended it already
+
+
 def test_what_was_recorded_is_of_no_use_to_anybody(
     tcp_service: Service, serve: Serve, relay: PutRelay, caller: Caller, asked: list[Any]
 ) -> None:
-    between = relay(tcp_service.addr)
-    caller.ask(between.addr, "/p", {"text": "once"})
-    recorded = bytes(between.said_by_caller)
-    replica = serve(
-        [("^/p$", type("Keeps", (Counts,), {"asked": asked}))]
-    )  # knows the same passphrase
+    recorded: list[bytes] = []
 
-    for target in (tcp_service.addr, replica.addr):
-        _, host, port = parse_address(target)
-        with socket.create_connection((host, port), timeout=5) as replay:
-            replay.sendall(recorded)
-            while replay.recv(65536):
-                pass  # until the service ends it
+    def record(data: bytes) -> bytes:
+        recorded.append(data)
+        return data
+
+    between = relay(tcp_service.addr)
+    between.meddle = record
+    caller.ask(between.addr, "/p", {"text": "once"})
+    routes = [("^/p$", type("Keeps", (Counts,), {"asked": asked}))]
+    replica = serve(routes)  # knows the same passphrase
+
+    replay(tcp_service.addr, recorded)
+    replay(replica.addr, recorded)
+    tcp_service.stop()
+    serve(routes, addr=tcp_service.addr)  # it was restarted
+    replay(tcp_service.addr, recorded)
 
     assert asked == [{"text": "once"}]
     assert caller.ask(tcp_service.addr, "/p")[0].status_code == 200
+
+
+def test_what_is_said_twice_on_the_same_connection_ends_it_and_is_executed_once(
+    tcp_service: Service,
+    relay: PutRelay,
+    caller: Caller,
+    asked: list[Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    between = relay(tcp_service.addr)
+    caller.ask(between.addr, "/p", {"text": "a call before"})
+    between.meddle = lambda data: data * 2
+
+    outcome = outcome_of(caller, between.addr, {"text": "once"})
+    between.meddle = unchanged
+
+    assert outcome == 200 or isinstance(outcome, ServiceLost)
+    eventually(
+        lambda: outcome_of(caller, between.addr, {"text": "a call after"}) == 200,
+        "a new connection",
+        seconds=10,
+    )
+    assert "or what it said was altered" in caplog.text
+    assert asked.count({"text": "once"}) == 1
 
 
 def test_a_message_that_was_tampered_with_ends_the_connection_unexecuted(
     tcp_service: Service, relay: PutRelay, new_caller: NewCaller, asked: list[Any]
 ) -> None:
     between = relay(tcp_service.addr)
-    callers = [new_caller() for _ in range(8)]
+    callers = [new_caller() for _ in range(40)]
     for caller in callers:
         caller.ask(between.addr, "/p", {"honest": True})
     choose = random.Random(20130101)
+    shares = iter([number / len(callers) for number in range(len(callers))])
+    """How far into a message: from how long it says that it is to its last byte."""
 
     def flip_a_bit(data: bytes) -> bytes:
-        if len(data) < 80:  # a ping, not a call
+        if len(data) < 80 or (share := next(shares, None)) is None:  # a ping, not a call
             return data
-        changed = bytearray(data)  # its head may say how long it is, its end is encrypted text
-        changed[-choose.randrange(1, 60)] ^= 1 << choose.randrange(8)
+        changed = bytearray(data)  # not the first byte: ZeroMQ ignores some of its bits
+        changed[1 + int(share * (len(data) - 1))] ^= 1 << choose.randrange(8)
         return bytes(changed)
 
     between.meddle = flip_a_bit
@@ -303,7 +349,7 @@ def test_a_message_that_was_tampered_with_ends_the_connection_unexecuted(
     outcomes = [call.get(timeout=15) for call in calls]
     between.meddle = unchanged
 
-    assert {type(outcome) for outcome in outcomes} == {ServiceLost}
+    assert {type(outcome) for outcome in outcomes} <= {ServiceLost, ServiceTimeout}
     for caller in callers:
         eventually(
             lambda caller=caller: outcome_of(caller, between.addr, {"honest": True}) == 200,  # type: ignore[misc]
@@ -311,6 +357,28 @@ def test_a_message_that_was_tampered_with_ends_the_connection_unexecuted(
             seconds=5,
         )
     assert {"honest": False} not in asked
+
+
+def test_a_handshake_that_was_tampered_with_leads_nowhere(
+    tcp_service: Service, relay: PutRelay, new_caller: NewCaller, asked: list[Any]
+) -> None:
+    between = relay(tcp_service.addr)
+    choose = random.Random(20130101)
+
+    def flip_a_bit(data: bytes) -> bytes:
+        if b"HELLO" not in data and b"INITIATE" not in data:
+            return data
+        changed = bytearray(data)
+        changed[-choose.randrange(1, 100)] ^= 1 << choose.randrange(8)  # of what is encrypted
+        return bytes(changed)
+
+    between.meddle = flip_a_bit
+    for _ in range(5):
+        outcome = outcome_of(new_caller(), between.addr, {"honest": False})
+        assert isinstance(outcome, ServiceError)
+
+    assert asked == []
+    assert tcp_service.callers == 0
 
 
 def test_nothing_that_can_be_printed_shows_a_secret(service: Service, caller: Caller) -> None:
@@ -359,3 +427,24 @@ def test_a_short_passphrase_is_warned_of_without_being_shown(
 
     assert caplog.text.count("the passphrase is short or published") == 1
     assert "my_shared_secret" not in everything_logged(caplog)
+
+
+def test_no_message_makes_a_service_connect_to_anybody(
+    serve: Serve, raw_caller: NewRawCaller
+) -> None:
+    came: list[object] = []
+    somebody = StreamServer(("127.0.0.1", 0), lambda *connection: came.append(connection))
+    somebody.start()
+    addr = f"tcp://127.0.0.1:{somebody.server_port}"
+    peer = raw_caller(serve().addr)
+    names = ("origin_out_addr", "reply_to", "addr", "callback")  # the first is that of 2013
+    told = dict.fromkeys(names, addr)
+
+    peer.say(["hello", [1], addr])
+    peer.hear("welcome")
+    peer.say(["call", 1, 5000, "/echo", "request", told, told, addr])
+    peer.hear("response")
+    gevent.sleep(0.3)  # some time for what must not happen
+
+    somebody.stop(timeout=0)
+    assert came == []

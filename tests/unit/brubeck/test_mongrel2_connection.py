@@ -54,6 +54,7 @@ class FakeSocket:
     sent: "Queue[bytes]"
     closed: bool = False
     full: bool = False
+    agreed: bool = True
 
     def send(self, frames: list[bytes]) -> bool:
         assert not self.closed
