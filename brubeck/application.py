@@ -8,8 +8,8 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol, cast
 
 import gevent
 from jinja2 import Environment
@@ -19,6 +19,7 @@ from brubeck.cookies import Secret
 from brubeck.errors import NothingRendered, StatusError, status_of
 from brubeck.handlers import MessageHandler
 from brubeck.health import serve_health
+from brubeck.response import Response
 from brubeck.routing import Route, Router, Target, call
 from brubeck.watchdog import watch_event_loop
 from brubeck.web_handlers import WebMessageHandler
@@ -169,6 +170,24 @@ class Brubeck:
         except BaseException as error:  # noqa: BLE001  # sys.exit too: it would end the process
             _log_error(message, error)
             return self._error_answer(message, error, handler, base_handler)
+
+    def stream(self, message: Any, response: Response, send: Callable[[bytes], None]) -> Response:
+        """Have `send` called with each piece of a streamed body, as soon as it is there.
+
+        Returns the response; or an error's, which says that the body has not come to its end.
+        """
+        pieces = response.pieces or ()
+        try:
+            for piece in pieces:
+                if piece:
+                    send(piece.encode() if isinstance(piece, str) else piece)
+            return response
+        except BaseException as error:  # noqa: BLE001  # as in `handle`
+            _log_error(message, error)
+            return cast(Response, message.error_reply(status_of(error)))
+        finally:
+            if isinstance(pieces, Generator):
+                pieces.close()  # now, and not when somebody collects it
 
     def refuse(self, message: Any, status_code: int, base_handler: type[MessageHandler]) -> Any:
         """The error answer to a message whose handler was not asked, or not in time."""

@@ -15,6 +15,7 @@ from brubeck.handlers import MessageHandler
 from brubeck.health import HEALTHY
 from brubeck.in_hand import InHand, Job
 from brubeck.request import Request
+from brubeck.response import Response
 
 if TYPE_CHECKING:
     from brubeck.application import Brubeck
@@ -112,9 +113,17 @@ class Connection:
         seconds: float,
         base_handler: type[MessageHandler],
         answer: Callable[[Any], None],
+        *,
+        begin: Callable[[], object] | None = None,
+        stream: Callable[[Job, Response], Response] | None = None,
     ) -> Job:
-        """Have the application answer a message, once, within `seconds`."""
-        job = _MessageJob(self._application, message, base_handler, answer)
+        """Have the application answer a message, once, within `seconds`.
+
+        `begin` is called first, where the message is handled. `stream` is given an answer whose
+        body comes piece by piece, and returns it, or an error's, when it has come to its end.
+        """
+        application = self._application
+        job = _MessageJob(application, message, base_handler, answer, begin=begin, stream=stream)
         self._in_hand.start(job, seconds)
         return job
 
@@ -122,7 +131,7 @@ class Connection:
 class _MessageJob(Job):
     """A message that the application answers."""
 
-    __slots__ = ("_answer", "_application", "_base_handler", "_message")
+    __slots__ = ("_answer", "_application", "_base_handler", "_begin", "_message", "_stream")
 
     def __init__(
         self,
@@ -130,15 +139,25 @@ class _MessageJob(Job):
         message: Any,
         base_handler: type[MessageHandler],
         answer: Callable[[Any], None],
+        *,
+        begin: Callable[[], object] | None,
+        stream: Callable[[Job, Response], Response] | None,
     ) -> None:
         super().__init__()
         self._application = application
         self._message = message
         self._base_handler = base_handler
         self._answer = answer
+        self._begin = begin
+        self._stream = stream
 
     def work(self) -> Any:
-        return self._application.handle(self._message, self._base_handler)
+        if self._begin is not None:
+            self._begin()
+        answer = self._application.handle(self._message, self._base_handler)
+        if self._stream is not None and answer.streamed:
+            return self._stream(self, answer)
+        return answer
 
     def too_late(self) -> Any:
         return self._application.refuse(self._message, 504, self._base_handler)

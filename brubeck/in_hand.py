@@ -10,6 +10,7 @@ routing, handling and encoding a message together.
 """
 
 import itertools
+import time
 from typing import Any
 
 import gevent
@@ -24,11 +25,12 @@ MAX_IDLE = 200
 class Job:
     """Something to do, once. A subclass says what, and needs little memory for it."""
 
-    __slots__ = ("ended", "greenlet", "key")
+    __slots__ = ("ended", "greenlet", "key", "prolonged_until")
 
     def __init__(self) -> None:
         self.key = 0
         self.greenlet: Any = None
+        self.prolonged_until = 0.0
         self.ended = False
         """Whether what `work` returns is wanted no more."""
 
@@ -81,6 +83,10 @@ class InHand:
         else:
             job.greenlet = self.pool.spawn(self._work, job)
 
+    def prolong(self, job: Job, seconds: float) -> None:
+        """From now on, a job is too late `seconds` from now."""
+        job.prolonged_until = time.monotonic() + seconds
+
     def end(self, job: Job) -> None:
         """End a job that nobody waits for: now, or before it has begun. It gets no answer."""
         if self._jobs.pop(job.key, None) is not None:
@@ -105,7 +111,12 @@ class InHand:
 
     def _expire(self, key: int) -> None:
         job = self._jobs.get(key)
-        if job is not None:
+        if job is None:
+            return
+        seconds = job.prolonged_until and job.prolonged_until - time.monotonic()
+        if seconds > 0:
+            self._deadlines.add(key, seconds)
+        else:
             self._end(job)
             gevent.spawn(self._answer_too_late, job)
 

@@ -26,7 +26,7 @@ from brubeck.logs import Occasionally
 from brubeck.mongrel2 import Browser
 from brubeck.request import Request
 from brubeck.request_ids import new_request_id
-from brubeck.response import Response, encode
+from brubeck.response import LAST_CHUNK, Response, encode, encode_chunk
 from brubeck.sockets import Inlet, Link, terminate
 
 logger = logging.getLogger(__name__)
@@ -185,8 +185,30 @@ class Mongrel2Connection(Connection):
         else:
             application = self._application
             self._jobs[request.sender, request.conn_id] = self._handle(
-                request, application.request_timeout, application.base_handler, answer
+                request,
+                application.request_timeout,
+                application.base_handler,
+                answer,
+                stream=partial(self._stream, request),
             )
+
+    def _stream(self, request: Request, job: Job, response: Response) -> Response:
+        """Send the head of a response and then, as they come, the pieces of its body."""
+        if request.method == "HEAD" or response.bodiless:
+            return response  # its head is all of it
+        try:
+            head = self._encode(request, response)
+        except Exception:  # whatever a handler put into its answer
+            logger.exception("cannot be sent", extra={"request_id": request.request_id})
+            return request.error_reply(500)
+        request.answer_begun = True
+        self.reply(request, head)
+
+        def send(piece: bytes) -> None:
+            self.reply(request, encode_chunk(piece) if request.takes_chunks else piece)
+            self._in_hand.prolong(job, self._application.request_timeout)
+
+        return self._application.stream(request, response, send)
 
     def _answer(self, request: Request, started: float, response: Response) -> None:
         browser = request.sender, request.conn_id
@@ -195,10 +217,15 @@ class Mongrel2Connection(Connection):
             self.dropped += 1  # `_forget` ends such work; and nobody ever gets another's answer
             return
         self._jobs.pop(browser, None)
-        status_code, data = self._encoded(request, response)
-        self.reply(request, data)
-        self._log_reply(request, status_code, started)
-        if request.should_close():
+        cut_short = request.answer_begun and not response.streamed
+        closing = cut_short or request.closes_after(response)
+        if not request.answer_begun:
+            response, data = self._encoded(request, response)
+            self.reply(request, data)
+        elif request.takes_chunks and not cut_short:
+            self.reply(request, LAST_CHUNK)
+        self._log_reply(request, response.status_code, started)
+        if closing:
             self.close_bulk(request.sender, [request.conn_id])
             waiting.clear()
         else:
@@ -208,25 +235,28 @@ class Mongrel2Connection(Connection):
         else:
             del self._browsers[browser]
 
-    def _encoded(self, request: Request, response: Response) -> tuple[int, bytes]:
-        """The bytes of a response, or of an error if it cannot be sent; and its status."""
+    def _encoded(self, request: Request, response: Response) -> tuple[Response, bytes]:
+        """A response and its bytes, or those of an error if it cannot be sent."""
+        try:
+            return response, self._encode(request, response)
+        except Exception:  # whatever a handler put into its answer
+            logger.exception("cannot be sent", extra={"request_id": request.request_id})
+            response = request.error_reply(500)
+            return response, self._encode(request, response)
+
+    def _encode(self, request: Request, response: Response) -> bytes:
         second = int(time.time())
         if second != self._date[0]:
             self._date = second, formatdate(second, usegmt=True)
         server_headers = {"Date": self._date[1], "X-Request-ID": request.request_id}
-        if request.version == "HTTP/1.0" and not request.should_close():
+        closing = request.closes_after(response)
+        if request.version == "HTTP/1.0" and not closing:
             server_headers["Connection"] = "keep-alive"  # else the browser would not know
-        as_asked = partial(
-            encode,
-            head=request.method == "HEAD",
-            close=request.should_close(),
-            server_headers=server_headers,
+        if response.streamed and request.takes_chunks and not response.bodiless:
+            server_headers["Transfer-Encoding"] = "chunked"
+        return encode(
+            response, head=request.method == "HEAD", close=closing, server_headers=server_headers
         )
-        try:
-            return response.status_code, as_asked(response)
-        except Exception:  # whatever a handler put into its answer
-            logger.exception("cannot be sent", extra={"request_id": request.request_id})
-            return 500, as_asked(request.error_reply(500))
 
 
 def _connected(

@@ -40,6 +40,8 @@ class Request:
         self.conn_id = conn_id
         self.request_id = request_id
         self.is_wsgi = is_wsgi
+        self.answer_begun = False
+        """Whether the head of a streamed answer has been sent: it can be cut, but not replaced."""
         self.method = headers.get("METHOD", "GET")
         self.path = headers.get("PATH", "/")
 
@@ -138,12 +140,21 @@ class Request:
         """Whether this tells that a browser has gone; handlers never see such a message."""
         return False
 
+    @property
+    def takes_chunks(self) -> bool:
+        """Whether a body may come in chunks, of no length known before (RFC 9112, section 7.1)."""
+        return self.version == "HTTP/1.1"
+
     def should_close(self) -> bool:
         """Whether the connection ends with the answer (RFC 9112, section 9.3)."""
         if "connection" not in self.headers:
             return self.version == "HTTP/1.0"
         options = [option.strip().lower() for option in self.headers["connection"].split(",")]
         return "close" in options or (self.version == "HTTP/1.0" and "keep-alive" not in options)
+
+    def closes_after(self, response: Response) -> bool:
+        """Whether the connection ends with this answer: for want of chunks, that ends its body."""
+        return self.should_close() or (response.streamed and not self.takes_chunks)
 
     def error_reply(self, status_code: int) -> Response:
         """A plain answer, for when no handler can make one."""

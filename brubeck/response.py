@@ -1,11 +1,16 @@
 """An HTTP response, and its bytes (RFC 9110, RFC 9112). No I/O, no clock."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 HeaderValue = str | Sequence[str]
+
+Pieces = Iterable[str | bytes]
+"""A body piece by piece, each sent as soon as it is there."""
+
+LAST_CHUNK = b"0\r\n\r\n"
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING = frozenset(("content-length", "connection", "transfer-encoding"))
@@ -17,12 +22,19 @@ class Response:
     """What a web handler's `render` returns.
 
     `headers` maps a name to its value, or to several where the header repeats (Set-Cookie).
+    `pieces`, in place of `body`, are made where the handler ran.
     """
 
     status_code: int
     status_msg: str
     headers: Mapping[str, HeaderValue] = field(default_factory=dict)
     body: bytes = b""
+    pieces: Pieces | None = None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the body comes piece by piece."""
+        return self.pieces is not None
 
     @property
     def bodiless(self) -> bool:
@@ -49,7 +61,7 @@ def encode(
     close: bool = False,
     server_headers: Mapping[str, str] | None = None,
 ) -> bytes:
-    """The bytes of a response.
+    """The bytes of a response; of one that is streamed, those before the pieces of its body.
 
     `head`: the answer to a HEAD request, with the length of the body but without it. `close`:
     say that the connection ends here. `server_headers`: what the server adds, such as Date.
@@ -63,6 +75,11 @@ def encode(
         lines.append("Connection: close")
     text = "\r\n".join(lines) + "\r\n\r\n"
     return text.encode("latin-1") + (b"" if head or response.bodiless else response.body)
+
+
+def encode_chunk(piece: bytes) -> bytes:
+    """A piece of a streamed body (RFC 9112, section 7.1); an empty one would end it."""
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
 def header_fields(response: Response, server_headers: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -79,7 +96,7 @@ def header_fields(response: Response, server_headers: Mapping[str, str]) -> list
         if name.lower() not in _FRAMING:  # said below, and true
             fields += [(name, v) for v in ((value,) if isinstance(value, str) else value)]
     fields += server_headers.items()
-    if not response.bodiless:
+    if not (response.streamed or response.bodiless):
         fields.append(("Content-Length", str(len(response.body))))
     for name, single in fields:
         _check_name(name)

@@ -12,7 +12,7 @@ from brubeck import cookies
 from brubeck.cookies import Secret
 from brubeck.errors import status_of
 from brubeck.handlers import MessageHandler
-from brubeck.response import HeaderValue, Response
+from brubeck.response import HeaderValue, Pieces, Response
 
 if TYPE_CHECKING:
     from brubeck.application import Brubeck
@@ -35,7 +35,7 @@ class WebMessageHandler(MessageHandler):
 
     _DEFAULT_HEADERS: ClassVar[Mapping[str, str]] = {"X-Content-Type-Options": "nosniff"}
 
-    body: str | bytes = ""
+    body: str | bytes | Pieces = ""
 
     def __init__(self, application: Brubeck, message: Any) -> None:
         self._cookies: dict[str, str] = {}
@@ -43,11 +43,15 @@ class WebMessageHandler(MessageHandler):
 
     def set_body(
         self,
-        body: str | bytes,
+        body: str | bytes | Pieces,
         headers: Mapping[str, HeaderValue] | None = None,
         status_code: int = _SUCCESS_CODE,
     ) -> None:
-        """Set the body, the status and, where given, headers of the answer."""
+        """Set the body, the status and, where given, headers of the answer.
+
+        A body that is neither text nor bytes is streamed: each of its pieces is sent as soon as
+        it is there.
+        """
         self.body = body
         self.headers.update(headers or {})
         self.set_status(status_code)
@@ -128,9 +132,8 @@ class WebMessageHandler(MessageHandler):
         """The answer; with `http_200` its HTTP status is 200 whatever the handler's is."""
         if status_code is not None:
             self.set_status(status_code)
-        body = self.body.encode() if isinstance(self.body, str) else self.body
         code, text = (200, "OK") if http_200 else (self.status_code, self.status_msg)
-        return Response(code, text, self._all_headers("text/html; charset=utf-8"), body)
+        return render(self.body, code, text, self._all_headers("text/html; charset=utf-8"))
 
     def render_error(
         self, status_code: int, error_handler: Callable[[], Any] | None = None, **kwargs: Any
@@ -178,9 +181,14 @@ class JSONMessageHandler(WebMessageHandler):
 
 
 def render(
-    body: str | bytes, status_code: int, status_msg: str, headers: Mapping[str, HeaderValue]
+    body: str | bytes | Pieces,
+    status_code: int,
+    status_msg: str,
+    headers: Mapping[str, HeaderValue],
 ) -> Response:
-    """The answer of a handler that is a function."""
-    return Response(
-        status_code, status_msg, headers, body.encode() if isinstance(body, str) else body
-    )
+    """The answer of a handler that is a function; a body in pieces is streamed."""
+    if isinstance(body, str):
+        body = body.encode()
+    if isinstance(body, bytes):
+        return Response(status_code, status_msg, headers, body)
+    return Response(status_code, status_msg, headers, pieces=body)

@@ -1,8 +1,10 @@
 """HTTP without Mongrel2: gevent's own WSGI server in front of the same application."""
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from socket import IPPROTO_TCP, TCP_NODELAY
 from typing import Any, cast
 
@@ -10,9 +12,11 @@ import gevent
 from gevent.event import AsyncResult
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.queue import Queue
 
 from brubeck.connection import MAX_IN_HAND, Connection
 from brubeck.environment import SettingError
+from brubeck.in_hand import Job
 from brubeck.request import Request
 from brubeck.request_ids import new_request_id
 from brubeck.response import Response, header_fields
@@ -79,9 +83,10 @@ class WSGIConnection(Connection):
         started = time.monotonic()
         request = Request(_headers(environ), request_id=new_request_id(), is_wsgi=True)
         refusal = _read_body(environ, request)
-        response = refusal or self._response(request)
+        answer = _Answer()
+        response = refusal or self._response(request, answer)
         # What follows a body that was refused need not be a request.
-        closing = refusal is not None or self.stopping or request.should_close()
+        closing = refusal is not None or self.stopping or request.closes_after(response)
         server_headers = {"X-Request-ID": request.request_id}
         if closing:
             server_headers["Connection"] = "close"
@@ -91,18 +96,78 @@ class WSGIConnection(Connection):
             logger.exception("cannot be sent", extra={"request_id": request.request_id})
             response = request.error_reply(500)
             headers = header_fields(response, server_headers)
-        self._log_reply(request, response.status_code, started)
         start_response(f"{response.status_code} {response.status_msg}", headers)
         if request.method != "HEAD" and not response.bodiless:
-            yield response.body
+            try:
+                yield from answer.pieces() if response.streamed else (response.body,)
+            finally:
+                self._in_hand.end(answer.job)  # the browser may have left before its end
+        self._log_reply(request, response.status_code, started)
 
-    def _response(self, request: Request) -> Response:
+    def _response(self, request: Request, answer: "_Answer") -> Response:
+        """The answer; of one that is streamed, the head."""
         if self._in_hand.full:
             return request.error_reply(503)
-        answer: AsyncResult[Any] = AsyncResult()
         application = self._application
-        self._handle(request, application.request_timeout, application.base_handler, answer.set)
-        return cast(Response, answer.get())
+        answer.job = self._handle(
+            request,
+            application.request_timeout,
+            application.base_handler,
+            answer.end,
+            stream=partial(self._stream, request, answer),
+        )
+        return cast(Response, answer.begun.get())
+
+    def _stream(
+        self, request: Request, answer: "_Answer", job: Job, response: Response
+    ) -> Response:
+        if request.method == "HEAD" or response.bodiless:
+            return response  # its head is all of it
+
+        def send(piece: bytes) -> None:
+            answer.send(piece)
+            self._in_hand.prolong(job, self._application.request_timeout)
+
+        answer.begun.set(response)
+        return self._application.stream(request, response, send)
+
+
+class _Answer:
+    """An answer on its way from the greenlet that makes it to the one that sends it."""
+
+    MAX_WAITING = 16
+    """Pieces that may wait until the browser has read those before them."""
+
+    def __init__(self) -> None:
+        self.job = Job()
+        self.begun: AsyncResult[Response] = AsyncResult()
+        """Its head, or all of it."""
+        self._pieces: Queue[bytes] = Queue(self.MAX_WAITING)
+        self._ended: Response | None = None
+
+    def send(self, piece: bytes) -> None:
+        """Take a piece of its body; wait where the browser does not read."""
+        self._pieces.put(piece)
+
+    def end(self, response: Response) -> None:
+        """Take the response that came to its end, or what became of it instead."""
+        self._ended = response
+        if not self.begun.ready():
+            self.begun.set(response)
+        elif not self._pieces.full():
+            self._pieces.put_nowait(b"")  # wakes who waits for a piece
+
+    def pieces(self) -> Iterator[bytes]:
+        """The pieces of its body.
+
+        Raises:
+            ConnectionResetError: if it did not come to its end; the connection must not, either.
+        """
+        while self._ended is None or not self._pieces.empty():
+            if piece := self._pieces.get():
+                yield piece
+        if not self._ended.streamed:
+            raise ConnectionResetError(errno.ECONNRESET, "the answer was cut short")
 
 
 class _Handler(WSGIHandler):

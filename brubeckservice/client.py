@@ -11,6 +11,7 @@ from brubeck.request_ids import new_request_id
 from brubeckservice import protocol
 from brubeckservice.client_connection import ServiceClientConnection
 from brubeckservice.errors import ServiceError, ServiceRefused
+from brubeckservice.progress import OnProgress
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 from brubeckservice.registry import Addr, Passphrase, Services
 
@@ -96,11 +97,14 @@ class ServiceClientMixin:
         request: ServiceRequest,
         timeout: float | None = None,
         idempotent: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> tuple[ServiceResponse, Any]:
         """Call a service and wait; other greenlets go on meanwhile.
 
         Returns the response, and what the application's handler for it returned: None where
-        it has none. `idempotent`: the call may be sent again when it was lost.
+        it has none. `idempotent`: the call may be sent again when it was lost. `on_progress` is
+        told, in this greenlet, what the service's handler says of its progress: a fraction, from
+        0 to 1, and a note. An exception it raises ends the call.
 
         Raises:
             ServiceError: one of its kinds, if there is no response within `timeout` seconds.
@@ -110,7 +114,7 @@ class ServiceClientMixin:
         """
         connection = self._services.open(addr)
         try:
-            response = connection.call(request, self._seconds(timeout), idempotent)
+            response = connection.call(request, self._seconds(timeout), idempotent, on_progress)
         finally:
             self._services.done_with(connection)
         return response, _handle_response(self, response)
@@ -121,11 +125,13 @@ class ServiceClientMixin:
         request: ServiceRequest,
         timeout: float | None = None,
         idempotent: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> None:
         """Call a service and go on at once.
 
         The application's handler for the response runs once: with the response, or with one
-        made here, of status 502, 503 or 504, if there is none.
+        made here, of status 502, 503 or 504, if there is none. `on_progress` is as in
+        `send_service_request`; it runs beside the caller.
 
         Raises: as `send_service_request`, but no ServiceError.
         """
@@ -142,6 +148,7 @@ class ServiceClientMixin:
                 request,
                 self._seconds(timeout),
                 idempotent,
+                on_progress,
             )
 
     def _call_in_background(
@@ -150,9 +157,10 @@ class ServiceClientMixin:
         request: ServiceRequest,
         timeout: float,
         idempotent: bool,
+        on_progress: OnProgress | None,
     ) -> None:
         try:
-            response = connection.call(request, timeout, idempotent)
+            response = connection.call(request, timeout, idempotent, on_progress)
         except ServiceError as error:
             logger.warning(
                 "%s %s: %s: %s",

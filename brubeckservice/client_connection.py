@@ -20,9 +20,10 @@ from brubeckservice.errors import (
     ServiceRefused,
 )
 from brubeckservice.pending import Pending, PendingCall
-from brubeckservice.protocol import Cancel, Refused, ServiceRequest, ServiceResponse
+from brubeckservice.progress import OnProgress
+from brubeckservice.protocol import Cancel, Progress, Refused, ServiceRequest, ServiceResponse
 from brubeckservice.replicas import FIRST_ATTEMPT_TIMEOUT, Replicas
-from brubeckservice.session import Session
+from brubeckservice.session import Answer, Session
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +59,17 @@ class ServiceClientConnection:
         return f"<ServiceClientConnection {self.addr} replicas={replicas} calls={calls}>"
 
     def call(
-        self, request: ServiceRequest, timeout: float, idempotent: bool = False
+        self,
+        request: ServiceRequest,
+        timeout: float,
+        idempotent: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> ServiceResponse:
         """Send a request and wait, this greenlet only, at most `timeout` seconds.
 
         A call that a stopping replica refused goes to another one; so does, if it is
-        `idempotent`, one that was lost.
+        `idempotent`, one that was lost. `on_progress` is called in this greenlet; what is said
+        while it runs, it is told the newest of.
 
         Raises:
             ServiceError: one of its kinds, if there is no response.
@@ -81,7 +87,7 @@ class ServiceClientConnection:
         while True:
             session = self.replicas.take(avoid=tried)
             try:
-                return self._call_at(session, request, deadline - time.monotonic())
+                return self._call_at(session, request, deadline - time.monotonic(), on_progress)
             except (ServiceRefused, ServiceLost) as error:
                 tried.append(session)
                 if error.may_have_run:
@@ -107,14 +113,18 @@ class ServiceClientConnection:
         gevent.get_hub().loop.run_callback(self.pending.close)
 
     def _call_at(
-        self, session: Session, request: ServiceRequest, seconds: float
+        self,
+        session: Session,
+        request: ServiceRequest,
+        seconds: float,
+        on_progress: OnProgress | None,
     ) -> ServiceResponse:
         if not logger.isEnabledFor(logging.DEBUG):
-            return self._send_and_wait(session, request, seconds)
+            return self._send_and_wait(session, request, seconds, on_progress)
         extra = {"request_id": request.request_id}
         started = time.monotonic()
         logger.debug("calling %s %s on %s", request.method, request.path, session, extra=extra)
-        response = self._send_and_wait(session, request, seconds)
+        response = self._send_and_wait(session, request, seconds, on_progress)
         logger.debug(
             "answered %s %s %d in %.0f ms",
             request.method,
@@ -126,23 +136,32 @@ class ServiceClientConnection:
         return response
 
     def _send_and_wait(
-        self, session: Session, request: ServiceRequest, seconds: float
+        self,
+        session: Session,
+        request: ServiceRequest,
+        seconds: float,
+        on_progress: OnProgress | None,
     ) -> ServiceResponse:
         if session.outstanding > session.limit:
             raise ServiceRefused(f"every replica of {self.addr} has all the calls it takes")
         call = self.pending.enter(session, request.path, seconds)
         try:
             budget = min(max(1, int(seconds * 1000)), protocol.MAX_BUDGET)
-            sent = replace(request, id=call.id, budget=budget, sent=session.clock)
+            wanted, now = on_progress is not None, session.clock
+            sent = replace(request, id=call.id, budget=budget, sent=now, wants_progress=wanted)
             if not session.send(protocol.encode(sent)):
                 raise ServiceRefused(f"{session.endpoint} does not read its calls")
-            return self._outcome(call)
+            return self._outcome(call, on_progress)
         finally:
             self.pending.leave(call)
 
-    def _outcome(self, call: PendingCall) -> ServiceResponse:
+    def _outcome(self, call: PendingCall, on_progress: OnProgress | None) -> ServiceResponse:
         try:
-            return call.waiter.get()
+            while isinstance(said := call.waiter.get(), Progress):
+                call.waiter.clear()
+                if on_progress is not None:
+                    on_progress(said.fraction, said.note)
+            return said
         except ServiceRefused:
             raise  # it was not executed
         except BaseException:  # too late, or whoever waited was ended
@@ -151,10 +170,12 @@ class ServiceClientConnection:
 
     # What replicas tell, in the event loop
 
-    def _on_answer(self, session: Session, message: ServiceResponse | Refused) -> None:
+    def _on_answer(self, session: Session, message: Answer) -> None:
         call = self.pending.find(session, message.id)
         if call is None:
             self.dropped += 1
+        elif isinstance(message, Progress):
+            call.waiter.switch(message)
         elif isinstance(message, Refused):
             reason = f"{session.endpoint} is {message.reason}, try again later"
             self.pending.finish(call, ServiceRefused(reason))

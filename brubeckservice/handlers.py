@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import gevent
 from brubeck.errors import status_of
 from brubeck.handlers import MessageHandler
 from brubeckservice import protocol
+from brubeckservice.progress import reporter
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 
 
@@ -38,6 +40,21 @@ class ServiceMessageHandler(MessageHandler):
         """Seconds the caller of a request still waits; 0 once it does not, and for responses."""
         budget = getattr(self.message, "budget", 0) / 1000
         return float(max(0.0, budget - (time.monotonic() - self._begun)))
+
+    def progress(self, fraction: float, note: str = "") -> None:
+        """Tell the caller how far the work has come, if it wants to know.
+
+        At any time and as often as you like, from `cpu_bound` methods too: the caller is told
+        the newest, some twenty times a second.
+
+        Raises:
+            ValueError: if `fraction` is not from 0 to 1.
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"progress is a fraction from 0 to 1, not {fraction}")
+        report = reporter.get()
+        if report is not None:
+            report(fraction, note)
 
     def render(self, status_code: int | None = None, **_kwargs: Any) -> ServiceResponse:
         """The response: the payload and the status, about the request's path.
@@ -70,4 +87,5 @@ class ServiceMessageHandler(MessageHandler):
 
 
 def _in_thread(method: Callable[..., Any], *args: str, **kwargs: str) -> Any:
-    return gevent.get_hub().threadpool.apply(method, args, kwargs)
+    in_this_context = partial(copy_context().run, method)
+    return gevent.get_hub().threadpool.apply(in_this_context, args, kwargs)

@@ -30,7 +30,8 @@ class Outbox:
         self._messages: deque[bytes] = deque()
         self._bytes = 0
         self._scheduled = False
-        self._retrying = False
+        self.stuck = False
+        """Whether the peer does not take, at the moment, what is waiting for it."""
 
     def append(self, message: bytes) -> bool:
         """Say a message; False, and nothing said, if too much is waiting already."""
@@ -38,7 +39,7 @@ class Outbox:
             return False
         self._messages.append(message)
         self._bytes += len(message)
-        if not self._retrying:
+        if not self.stuck:
             if self._bytes >= _FULL_BYTES:
                 self.flush()
             elif not self._scheduled:
@@ -48,12 +49,12 @@ class Outbox:
 
     def flush(self) -> None:
         """Send what is waiting, as far as the peer takes it."""
-        self._retrying = False
+        self.stuck = False
         while self._messages:
             batch = self._next_batch()
             if not self._send(protocol.join(batch)):
                 self._messages.extendleft(reversed(batch))
-                self._retrying = True
+                self.stuck = True
                 gevent.spawn_later(_RETRY_SECONDS, self.flush)
                 return
             self._bytes -= sum(map(len, batch))
@@ -65,7 +66,7 @@ class Outbox:
 
     def _on_turn(self) -> None:
         self._scheduled = False
-        if not self._retrying:
+        if not self.stuck:
             self.flush()
 
     def _next_batch(self) -> list[bytes]:

@@ -12,7 +12,7 @@ from gevent.hub import Waiter
 
 from brubeck.deadlines import Deadlines
 from brubeckservice.errors import ServiceError, ServiceRefused, ServiceTimeout
-from brubeckservice.protocol import ServiceResponse
+from brubeckservice.protocol import Progress, ServiceResponse
 from brubeckservice.session import Session
 
 
@@ -26,7 +26,8 @@ class PendingCall:
         self.session = session
         self.path = path
         self.seconds = seconds
-        self.waiter: Waiter[ServiceResponse] = Waiter()
+        self.waiter: Waiter[ServiceResponse | Progress] = Waiter()
+        """Gets the outcome; before it, word of progress, of which a newer one takes the place."""
 
 
 class Pending:

@@ -48,11 +48,15 @@ class Hello(Struct, frozen=True, array_like=True, tag="hello"):
 
 
 class Welcome(Struct, frozen=True, array_like=True, tag="welcome"):
-    """The answer to Hello: the version to speak, who answers, and how many calls it takes."""
+    """The answer to Hello: the version to speak, who answers, and how many calls it takes.
+
+    `software` is the name and version of what answers, for people.
+    """
 
     version: int
     instance: Text
     limit: Annotated[int, Meta(ge=1)]
+    software: Text = ""
 
 
 class Goodbye(Struct, frozen=True, array_like=True, tag="goodbye"):
@@ -83,6 +87,14 @@ class Cancel(Struct, frozen=True, array_like=True, tag="cancel"):
     """Nobody waits for the answer to this call any more."""
 
     id: CallId
+
+
+class Progress(Struct, frozen=True, array_like=True, tag="progress"):
+    """How far a call has come that is not answered yet: a fraction, and a note for people."""
+
+    id: CallId
+    fraction: Annotated[float, Meta(ge=0, le=1)]
+    note: Text = ""
 
 
 class Refused(Struct, frozen=True, array_like=True, tag="refused"):
@@ -126,7 +138,7 @@ class ServiceRequest(Struct, frozen=True, array_like=True, tag="call"):
 
     `budget` is the time left, in milliseconds; time spent waiting to be read is taken off it.
     `request_id` and `traceparent` (W3C Trace Context) belong to what caused the call, for logs
-    and traces. `id`, `budget` and `sent` are set when the request is sent.
+    and traces. `id`, `budget`, `sent` and `wants_progress` are set when the request is sent.
     """
 
     id: CallId
@@ -138,6 +150,7 @@ class ServiceRequest(Struct, frozen=True, array_like=True, tag="call"):
     request_id: Text = ""
     traceparent: Text = ""
     sent: Clock = 0
+    wants_progress: bool = False
 
     transport: ClassVar[str] = "service"
     reply_type: ClassVar[type] = ServiceResponse
@@ -157,7 +170,7 @@ class ServiceRequest(Struct, frozen=True, array_like=True, tag="call"):
 
 
 FromCaller = Hello | Ping | ServiceRequest | Cancel
-FromService = Welcome | Goodbye | Pong | Refused | ServiceResponse
+FromService = Welcome | Goodbye | Pong | Progress | Refused | ServiceResponse
 
 M = TypeVar("M")
 

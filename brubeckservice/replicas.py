@@ -6,6 +6,7 @@ is tried again, and one whose address is gone gets no more calls and goes when i
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from typing import Literal, NamedTuple
 
 import gevent
 import zmq
@@ -21,8 +22,7 @@ from brubeckservice.errors import (
     ServiceUnavailable,
 )
 from brubeckservice.keys import derive_keys
-from brubeckservice.protocol import Refused, ServiceResponse
-from brubeckservice.session import Session
+from brubeckservice.session import Answer, Session
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,27 @@ FIRST_ATTEMPT_TIMEOUT = 5.0
 """Seconds a call may wait for the first attempt to reach the service."""
 RETRY_AFTER = (0.1, 0.2, 0.4, 0.8, 1.0)
 """Seconds to wait before opening a session again, after that many failures in a row."""
+
+
+State = Literal["connecting", "ready", "busy", "draining", "absent"]
+
+
+class ReplicaState(NamedTuple):
+    """How a replica is, as this caller knows it."""
+
+    endpoint: str
+    state: State
+    instance: str = ""
+    software: str = ""
+    outstanding: int = 0
+    """Calls of this caller in hand there."""
+    load: int = 0
+    """Calls of all callers in hand there."""
+    limit: int = 0
+    round_trip: float | None = None
+    """Seconds."""
+    error: str = ""
+    """Why it is absent."""
 
 
 class _Replica:
@@ -45,8 +66,29 @@ class _Replica:
         """The index of the one it is tried with."""
         self.refused = 0
         """Passphrases it has refused since the last welcome or failure."""
+        self.error: ServiceError | None = None
+        """Why there is no session that is ready."""
         self.wanted = True
         """Whether the address still stands for this endpoint."""
+
+    @property
+    def state(self) -> "ReplicaState":
+        """How it is."""
+        session = self.session
+        if session is None or not session.ready:
+            state: State = "connecting" if self.error is None else "absent"
+            return ReplicaState(self.endpoint, state, error=str(self.error or ""))
+        state = "draining" if session.draining else "busy" if session.busy else "ready"
+        return ReplicaState(
+            self.endpoint,
+            state,
+            session.instance,
+            session.software,
+            session.outstanding,
+            session.load,
+            session.limit,
+            session.round_trip,
+        )
 
     @property
     def tried(self) -> bool:
@@ -71,7 +113,7 @@ class Replicas:
         self,
         addresses: Sequence[str],
         passphrases: Sequence[str],
-        on_answer: Callable[[Session, ServiceResponse | Refused], None],
+        on_answer: Callable[[Session, Answer], None],
         on_loss: Callable[[Session, ServiceError], None],
     ) -> None:
         self.addresses = addresses
@@ -107,6 +149,10 @@ class Replicas:
         """A call there has ended."""
         session.outstanding -= 1
         self._balance.give_back(session)
+
+    def states(self) -> list[ReplicaState]:
+        """How all replicas are, those that cannot be reached too, by their endpoints."""
+        return sorted(replica.state for replica in self._replicas.values())
 
     def others(self, avoid: Collection[Session]) -> list[Session]:
         """The replicas that would take a call, busy ones too."""
@@ -151,6 +197,7 @@ class Replicas:
         self._on_loss(session, error)
         replica = self._replicas[session.endpoint]
         replica.session = None
+        replica.error = error
         if isinstance(error, ServiceAuthError):
             replica.passphrase = (replica.passphrase + 1) % len(self._keys)
             replica.refused += 1

@@ -10,6 +10,7 @@ import logging
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from functools import partial
 
 import gevent
@@ -22,11 +23,12 @@ from brubeck.health import HEALTHY
 from brubeck.in_hand import Job
 from brubeck.logs import Occasionally
 from brubeck.sockets import LoopSocket, terminate
-from brubeckservice import protocol
+from brubeckservice import __version__, protocol
 from brubeckservice.addresses import parse_address
 from brubeckservice.handlers import ServiceMessageHandler
 from brubeckservice.keys import derive_keys
 from brubeckservice.outbox import Outbox
+from brubeckservice.progress import Reporter, reporter
 from brubeckservice.protocol import (
     Cancel,
     FromService,
@@ -34,6 +36,7 @@ from brubeckservice.protocol import (
     Hello,
     Ping,
     Pong,
+    Progress,
     Refused,
     ServiceRequest,
     ServiceResponse,
@@ -44,6 +47,7 @@ from brubeckservice.zap import DOMAIN, Doorkeeper
 
 logger = logging.getLogger(__name__)
 
+SOFTWARE = f"brubeck-services {__version__}"
 MAX_IN_FLIGHT = 5000
 MAX_SESSIONS = 1000
 NOTICE = 0.2
@@ -180,7 +184,9 @@ class ServiceConnection(Connection):
             self._say(outbox, Goodbye("too many sessions"))
         else:
             self._callers[identity] = _Caller(outbox)
-            self._say(outbox, Welcome(protocol.VERSION, self.instance, self._in_hand.limit))
+            self._say(
+                outbox, Welcome(protocol.VERSION, self.instance, self._in_hand.limit, SOFTWARE)
+            )
 
     def _pong(self, caller: _Caller, ping: Ping) -> None:
         caller.heard = time.monotonic()
@@ -200,7 +206,9 @@ class ServiceConnection(Connection):
             return
         answer = partial(self._answer, caller, request, now)
         seconds = request.budget / 1000 + GRACE
-        caller.jobs[request.id] = self._handle(request, seconds, ServiceMessageHandler, answer)
+        begin = self._reporting(caller, request) if request.wants_progress else None
+        job = self._handle(request, seconds, ServiceMessageHandler, answer, begin=begin)
+        caller.jobs[request.id] = job
 
     def _reason_to_refuse(self, request: ServiceRequest) -> str:
         if self.stopping:
@@ -214,7 +222,21 @@ class ServiceConnection(Connection):
         if job is not None:
             self._in_hand.end(job)
 
-    # Answers go
+    # Answers go, and word of progress
+
+    def _reporting(self, caller: _Caller, request: ServiceRequest) -> Callable[[], object]:
+        """What a greenlet does first so that the handler's reports reach the caller."""
+        report = Reporter(request.id, partial(self._say_progress, caller))
+        return partial(reporter.set, report)
+
+    def _say_progress(self, caller: _Caller, progress: Progress) -> bool:
+        """Say it if the caller reads what it is told; so answers always have room."""
+        wanted = progress.id in caller.jobs
+        if wanted and caller.outbox.stuck:
+            return False
+        if wanted:
+            self._say(caller.outbox, progress)
+        return True
 
     def _answer(
         self, caller: _Caller, request: ServiceRequest, started: float, response: ServiceResponse

@@ -32,6 +32,7 @@ from brubeckservice.protocol import (
     Hello,
     Ping,
     Pong,
+    Progress,
     Refused,
     ServiceResponse,
     Welcome,
@@ -56,14 +57,17 @@ _REFUSED_US = (
 _GONE = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
 
 
+Answer = ServiceResponse | Refused | Progress
+
+
 class SessionOwner(Protocol):
     """Who opens sessions, and is told, in the event loop, what becomes of them."""
 
     def session_changed(self, session: "Session") -> None:
         """It was welcomed; or `busy` or `draining` changed."""
 
-    def session_answered(self, session: "Session", message: ServiceResponse | Refused) -> None:
-        """An answer to a call has come."""
+    def session_answered(self, session: "Session", message: Answer) -> None:
+        """An answer to a call has come, or word of its progress."""
 
     def session_over(self, session: "Session", error: ServiceError) -> None:
         """The session has ended, and why."""
@@ -81,7 +85,12 @@ class Session:
     ) -> None:
         self.endpoint = endpoint
         self.instance = ""
+        self.software = ""
         self.limit = 0
+        self.load = 0
+        """Calls of all callers in hand there, as last heard."""
+        self.round_trip: float | None = None
+        """Seconds from the last ping to its pong, if it was answered."""
         self.outstanding = 0
         """Calls in hand there; kept by the owner."""
         self.ready = False
@@ -91,6 +100,8 @@ class Session:
         self._owner = owner
         self._opened = self._heard = time.monotonic()
         self._pings = itertools.count(1)
+        self._pinged = 0, 0.0
+        """The last ping's number, and when it was sent."""
         self._complain = Occasionally(logger, logging.WARNING)
         socket = _dealer(context, keys)
         monitor = socket.get_monitor_socket(_REFUSED_US | _GONE)
@@ -152,8 +163,12 @@ class Session:
             if now - self._opened > WELCOME_TIMEOUT:
                 self._end(ServiceUnavailable(f"no welcome from {self.endpoint}"))
             return
-        self.send(protocol.encode(Ping(next(self._pings), self.clock)))
+        self._ping()
         self._set(busy=now - self._heard > BUSY_AFTER, draining=self.draining)
+
+    def _ping(self) -> None:
+        self._pinged = next(self._pings), time.monotonic()
+        self.send(protocol.encode(Ping(self._pinged[0], self.clock)))
 
     def _set(self, *, busy: bool, draining: bool) -> None:
         if (busy, draining) != (self.busy, self.draining):
@@ -171,10 +186,10 @@ class Session:
             if self.closed:
                 return
             match message:
-                case ServiceResponse() | Refused():
+                case ServiceResponse() | Refused() | Progress():
                     self._owner.session_answered(self, message)
                 case Pong():
-                    self._set(busy=False, draining=message.draining)
+                    self._on_pong(message)
                 case Welcome():
                     self._on_welcome(message)
                 case Goodbye():
@@ -188,10 +203,19 @@ class Session:
             )
             return
         self.instance = welcome.instance
+        self.software = welcome.software
         self.limit = welcome.limit
         self.ready = True
+        self._ping()
         logger.info("connected to %s", self)
         self._owner.session_changed(self)
+
+    def _on_pong(self, pong: Pong) -> None:
+        number, sent = self._pinged
+        if pong.number == number:
+            self.round_trip = self._heard - sent
+        self.load = pong.load
+        self._set(busy=False, draining=pong.draining)
 
 
 def _dealer(context: "zmq.Context[zmq.Socket[bytes]]", keys: Keys) -> "zmq.Socket[bytes]":

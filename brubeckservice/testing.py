@@ -21,6 +21,7 @@ from brubeck.response import Response, encode
 from brubeckservice import protocol
 from brubeckservice.errors import ServiceError
 from brubeckservice.handlers import ServiceMessageHandler
+from brubeckservice.progress import OnProgress, reporter
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 from brubeckservice.registry import Addr, Services
 
@@ -86,12 +87,20 @@ class StandIn:
         self._service = service
 
     def call(
-        self, request: ServiceRequest, timeout: float, _idempotent: bool = False
+        self,
+        request: ServiceRequest,
+        timeout: float,
+        _idempotent: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> ServiceResponse:
         """The response, or the ServiceError it stands for."""
         sent = replace(request, id=len(self.requests) + 1, budget=int(timeout * 1000))
         self.requests.append(sent)
-        return _over_the_wire(sent, self._answer)
+        outer = reporter.set(on_progress)
+        try:
+            return _over_the_wire(sent, self._answer)
+        finally:
+            reporter.reset(outer)
 
     def check(self) -> None:
         """It is there, unless it stands for a ServiceError."""

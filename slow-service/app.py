@@ -11,10 +11,14 @@ slow_seconds = environment.number("SLOW_SECONDS", 5.0)
 
 
 class SlowEcho(ServiceMessageHandler):
-    """Takes too long, and then returns RETURN_DATA and who had it."""
+    """Takes too long, says so meanwhile, and then returns RETURN_DATA and who had it."""
+
+    STEPS = 50
 
     def request(self) -> Any:
-        coro_sleep(slow_seconds)
+        for step in range(self.STEPS):
+            self.progress(step / self.STEPS, f"{slow_seconds * (1 - step / self.STEPS):.1f} s left")
+            coro_sleep(slow_seconds / self.STEPS)
         self.set_status(200, "Took a while, but I am back.")
         self.add_to_payload("RETURN_DATA", self.message.get_argument("RETURN_DATA", "NO DATA"))
         self.add_to_payload("SERVED_BY", socket.gethostname())

@@ -15,6 +15,8 @@ ASYNC_TEXT = "I made a round trip, it took so long I will respond to no one."
 
 SERVICES = ("mongrel2", "client-app", "slow-service")
 
+ADDRESS = "tcp://slow-service:9000"
+
 PYTHON_SERVICES = ("client-app", "slow-service")
 
 
@@ -105,6 +107,21 @@ def test_head_tells_the_length_and_sends_no_body(deployment: Deployment) -> None
 def test_it_says_that_it_is_alive_and_ready(deployment: Deployment) -> None:
     assert deployment.ask("/healthz").status == 200
     assert deployment.ask("/readyz").status == 200
+
+
+def test_the_command_line_in_a_container_shows_the_replicas_and_calls_them(
+    deployment: Deployment,
+) -> None:
+    command = ("exec", "--no-TTY", "client-app", "brubeck-service")
+    (replica,) = deployment.containers("slow-service")
+
+    _, line = deployment.compose(*command, "ping", ADDRESS).splitlines()
+    answer = deployment.compose(*command, "call", ADDRESS, "/service/slow", "RETURN_DATA=hello")
+
+    host = replica.facts["Config"]["Hostname"]
+    assert " ready " in line
+    assert f" {host}-" in line
+    assert json.loads(answer) == {"RETURN_DATA": "hello", "SERVED_BY": host}
 
 
 def test_mongrel2_serves_style_sheet_and_icon_also_without_the_app(

@@ -7,6 +7,7 @@ import pytest
 from gevent.pool import Pool
 
 from brubeckservice import registry
+from brubeckservice.progress import OnProgress
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 
 
@@ -25,10 +26,16 @@ class FakeConnection:
         self.made.append(self)
 
     def call(
-        self, request: ServiceRequest, timeout: float, idempotent: bool = False
+        self,
+        request: ServiceRequest,
+        timeout: float,
+        idempotent: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> ServiceResponse:
         assert not self.closed
         self.calls.append((request, timeout, idempotent))
+        if on_progress is not None:
+            on_progress(0.5, "half")
         return self.answer(request)
 
     def check(self) -> None:

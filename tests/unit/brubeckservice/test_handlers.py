@@ -10,6 +10,7 @@ from brubeck.errors import BadRequest
 from brubeck.handlers import MessageHandler
 from brubeckservice import protocol
 from brubeckservice.handlers import ServiceMessageHandler
+from brubeckservice.progress import reporter
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 from tests.unit.brubeck.fakes import brubeck
 
@@ -333,3 +334,40 @@ def test_for_a_response_no_time_is_left() -> None:
     application = brubeck((r"^/p$", SaysWhatIsLeft))
 
     assert tell(application, ServiceResponse(1, 200, "OK", "/p")) == 0
+
+
+class Halfway(ServiceMessageHandler):
+    """Says that half is done."""
+
+    def request(self) -> ServiceResponse:
+        self.progress(0.5, "half")
+        return self.render(200)
+
+
+class HalfwayInAThread(Halfway):
+    """The same in another thread."""
+
+    cpu_bound = True
+
+
+@pytest.mark.parametrize("handler", [Halfway, HalfwayInAThread])
+def test_progress_is_told_to_who_wants_to_know(handler: type) -> None:
+    told: list[tuple[float, str]] = []
+    outer = reporter.set(lambda *progress: told.append(progress))
+    ask(handler, request())
+    reporter.reset(outer)
+
+    assert told == [(0.5, "half")]
+
+
+def test_progress_that_nobody_wants_to_know_is_told_to_nobody() -> None:
+    assert ask(Halfway, request()).status_code == 200
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
+def test_progress_is_a_fraction(fraction: float) -> None:
+    class Wrong(ServiceMessageHandler):
+        def request(self) -> None:
+            self.progress(fraction)
+
+    assert ask(Wrong, request()).status_code == 500

@@ -35,7 +35,9 @@ def in_the_event_loop(do: Callable[..., object], *arguments: object) -> None:
 def outcome_of(call: PendingCall) -> ServiceResponse | ServiceError:
     with gevent.Timeout(5):
         try:
-            return call.waiter.get()
+            outcome = call.waiter.get()
+            assert isinstance(outcome, ServiceResponse)
+            return outcome
         except ServiceError as error:
             return error
 

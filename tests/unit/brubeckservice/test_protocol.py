@@ -22,6 +22,7 @@ from brubeckservice.protocol import (
     Hello,
     Ping,
     Pong,
+    Progress,
     Refused,
     ServiceRequest,
     ServiceResponse,
@@ -42,6 +43,7 @@ KINDS: dict[str, Any] = {
     "response": ServiceResponse,
     "refused": Refused,
     "cancel": Cancel,
+    "progress": Progress,
 }
 
 Message = protocol.FromCaller | protocol.FromService

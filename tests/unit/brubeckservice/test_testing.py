@@ -254,3 +254,24 @@ def test_a_stand_in_for_several_addresses_answers_calls_to_them(site: Brubeck) -
     with stand_in(site, addrs, lambda _: {"price": 3}):
         response, _ = caller.send_service_request(addrs, caller.create_service_request("/price"))
     assert response.get_argument("price") == 3
+
+
+def test_the_progress_of_a_stand_in_is_told() -> None:
+    class Halfway(ServiceMessageHandler):
+        def request(self) -> Any:
+            self.progress(0.5, "half")
+            return self.render(200)
+
+    class Follower(ServiceClientMixin):
+        application = Brubeck(NoConnection(), [])
+
+    told: list[tuple[float, str]] = []
+    caller = Follower()
+    with stand_in(caller.application, ADDR, Brubeck(NoConnection(), [(r"^/price$", Halfway)])):
+        caller.send_service_request(
+            ADDR,
+            caller.create_service_request("/price"),
+            on_progress=lambda *progress: told.append(progress),
+        )
+
+    assert told == [(0.5, "half")]
