@@ -269,9 +269,8 @@ def test_a_cookie_that_was_not_signed_here_counts_as_none(web: Mongrel2, kind: s
 
 
 def test_a_cookie_that_was_signed_here_counts(web: Mongrel2) -> None:
-    assert ask(web.port, "/cookies/user", headers={"Cookie": f"user={SIGNED}"}).text.endswith(
-        " tea"
-    )
+    cookie = f"user={cookies.sign(COOKIE_SECRET, 'user', 'tea')}"  # now: it counts for a minute
+    assert ask(web.port, "/cookies/user", headers={"Cookie": cookie}).text.endswith(" tea")
 
 
 # Other protocols

@@ -31,11 +31,11 @@ class Impostor:
         self.answers.send(b"\x01" + topic)
 
     def say(self, *frames: bytes) -> None:
-        """Send what should be a request, and take what answers have come."""
-        assert self.requests.poll(10_000, zmq.POLLOUT), "nobody reads"
-        self.requests.send_multipart(frames)
+        """Take what answers have come, and send what should be a request."""
         while self.answers.poll(0):
             self.answers.recv()
+        assert self.requests.poll(10_000, zmq.POLLOUT), "nobody reads"
+        self.requests.send_multipart(frames)
 
     def is_answered(self, conn_id: int) -> bool:
         """Whether a good request gets the answer to it."""

@@ -14,6 +14,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from brubeckservice import __version__
 from tests.needs import ROOT
 
 PACKAGES = ("brubeck", "brubeckservice")
@@ -131,7 +132,7 @@ def wheel(project: Path, build_tools: Path, tmp_path_factory: pytest.TempPathFac
 def test_a_wheel_holds_the_packages_their_types_and_the_license(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    about = f"brubeck_services-{PROJECT['version']}.dist-info"
+    about = f"brubeck_services-{__version__}.dist-info"
     assert {name for name in names if not name.startswith(about)} == package_files()
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert f"{about}/licenses/LICENSE" in names
@@ -189,7 +190,7 @@ def test_an_installation_can_be_used_and_describes_itself(installed: Path, tmp_p
     described = json.loads(run([installed, "-I", "-c", DESCRIBE], tmp_path))
     assert package_files() <= set(described["files"])
     assert described["name"] == "brubeck-services"
-    assert described["version"] == PROJECT["version"]
+    assert described["version"] == __version__
     assert described["requires_python"] == ">=3.11"
     assert described["license_expression"] == "MIT"
     assert len(described["requires_dist"]) == len(PROJECT["dependencies"])
