@@ -196,11 +196,9 @@ class Mongrel2Connection(Connection):
         """Send the head of a response and then, as they come, the pieces of its body."""
         if request.method == "HEAD" or response.bodiless:
             return response  # its head is all of it
-        try:
-            head = self._encode(request, response)
-        except Exception:  # whatever a handler put into its answer
-            logger.exception("cannot be sent", extra={"request_id": request.request_id})
-            return request.error_reply(500)
+        response, head = self._encoded(request, response)
+        if not response.streamed:
+            return response  # an error's: this one cannot be sent
         request.answer_begun = True
         self.reply(request, head)
 

@@ -97,12 +97,17 @@ class WSGIConnection(Connection):
             response = request.error_reply(500)
             headers = header_fields(response, server_headers)
         start_response(f"{response.status_code} {response.status_msg}", headers)
-        if request.method != "HEAD" and not response.bodiless:
-            try:
-                yield from answer.pieces() if response.streamed else (response.body,)
-            finally:
-                self._in_hand.end(answer.job)  # the browser may have left before its end
-        self._log_reply(request, response.status_code, started)
+        try:
+            if request.method != "HEAD" and not response.bodiless:
+                yield from self._pieces(answer) if response.streamed else (response.body,)
+        finally:
+            self._log_reply(request, response.status_code, started)
+
+    def _pieces(self, answer: "_Answer") -> Iterator[bytes]:
+        try:
+            yield from answer.pieces()
+        finally:  # the browser may have left before the end
+            self._in_hand.end(answer.job)
 
     def _response(self, request: Request, answer: "_Answer") -> Response:
         """The answer; of one that is streamed, the head."""
@@ -128,7 +133,7 @@ class WSGIConnection(Connection):
             answer.send(piece)
             self._in_hand.prolong(job, self._application.request_timeout)
 
-        answer.begun.set(response)
+        answer.begin(response)
         return self._application.stream(request, response, send)
 
 
@@ -138,12 +143,18 @@ class _Answer:
     MAX_WAITING = 16
     """Pieces that may wait until the browser has read those before them."""
 
+    job: Job
+    """What makes it."""
+
     def __init__(self) -> None:
-        self.job = Job()
         self.begun: AsyncResult[Response] = AsyncResult()
         """Its head, or all of it."""
-        self._pieces: Queue[bytes] = Queue(self.MAX_WAITING)
         self._ended: Response | None = None
+
+    def begin(self, response: Response) -> None:
+        """Take the head of an answer that is streamed."""
+        self._pieces: Queue[bytes] = Queue(self.MAX_WAITING)
+        self.begun.set(response)
 
     def send(self, piece: bytes) -> None:
         """Take a piece of its body; wait where the browser does not read."""

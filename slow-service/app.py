@@ -1,6 +1,7 @@
 """The slow-echo service: brings back what it is given, after a while."""
 
 import socket
+import time
 from typing import Any
 
 from brubeck import environment
@@ -13,12 +14,11 @@ slow_seconds = environment.number("SLOW_SECONDS", 5.0)
 class SlowEcho(ServiceMessageHandler):
     """Takes too long, says so meanwhile, and then returns RETURN_DATA and who had it."""
 
-    STEPS = 50
-
     def request(self) -> Any:
-        for step in range(self.STEPS):
-            self.progress(step / self.STEPS, f"{slow_seconds * (1 - step / self.STEPS):.1f} s left")
-            coro_sleep(slow_seconds / self.STEPS)
+        end = time.monotonic() + slow_seconds
+        while (left := end - time.monotonic()) > 0:
+            self.progress(max(0.0, 1 - left / slow_seconds), f"{left:.1f} s left")
+            coro_sleep(min(left, 0.5))
         self.set_status(200, "Took a while, but I am back.")
         self.add_to_payload("RETURN_DATA", self.message.get_argument("RETURN_DATA", "NO DATA"))
         self.add_to_payload("SERVED_BY", socket.gethostname())

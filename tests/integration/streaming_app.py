@@ -34,6 +34,15 @@ class Count(WebMessageHandler):
             logger.info("the count is over")
 
 
+class Slow(WebMessageHandler):
+    """Is not streamed, and takes a while."""
+
+    def get(self) -> Any:
+        sleep(1.5)
+        self.set_body("at last")
+        return self.render()
+
+
 class Flood(WebMessageHandler):
     """Says more than a browser that does not read can have."""
 
@@ -84,6 +93,7 @@ app = Brubeck(
     handler_tuples=[
         (r"^/count$", Count),
         (r"^/flood$", Flood),
+        (r"^/slow$", Slow),
         (r"^/nothing/(\d+)$", Nothing),
         (r"^/bad-header$", BadHeader),
         (r"^/function$", function),

@@ -180,3 +180,16 @@ def test_many_streams_at_once_are_each_whole(server: Server) -> None:
 
     assert {answer.text for answer in answers} == {"".join(f"{n} " for n in range(10))}
     eventually(lambda: server.app.said.count("the count is over") == 50, "all ended", seconds=5)
+
+
+def test_a_request_that_is_refused_ends_no_other(
+    start_python: Callable[..., Program],
+) -> None:
+    port = free_port()
+    start_python(APP, WSGI_PORT=str(port)).wait_until_it_says("listening")
+    with ThreadPoolExecutor() as browsers:
+        first = browsers.submit(ask, port, "/slow", timeout=10)
+        time.sleep(0.5)
+        assert ask(port, "/function", "POST", body=bytes(2 * 1024 * 1024)).status == 413
+
+        assert first.result().text == "at last"
