@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -11,9 +12,10 @@ from brubeck.request_ids import new_request_id
 from brubeckservice import protocol
 from brubeckservice.client_connection import ServiceClientConnection
 from brubeckservice.errors import ServiceError, ServiceRefused
-from brubeckservice.progress import OnProgress
+from brubeckservice.progress import OnProgress, OnSent
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 from brubeckservice.registry import Addr, Passphrase, Services
+from brubeckservice.replicas import ReplicaState
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,18 @@ class ServiceClientMixin:
         finally:
             self._services.done_with(connection)
 
+    def replica_states(self, addr: Addr) -> list[ReplicaState]:
+        """How the replicas of a service are, as the application knows them.
+
+        Raises:
+            LookupError: if the service is not registered.
+        """
+        connection = self._services.open(addr)
+        try:
+            return connection.replica_states()
+        finally:
+            self._services.done_with(connection)
+
     def create_service_request(
         self,
         path: str,
@@ -97,14 +111,17 @@ class ServiceClientMixin:
         request: ServiceRequest,
         timeout: float | None = None,
         idempotent: bool = False,
+        *,
         on_progress: OnProgress | None = None,
+        on_sent: OnSent | None = None,
     ) -> tuple[ServiceResponse, Any]:
         """Call a service and wait; other greenlets go on meanwhile.
 
         Returns the response, and what the application's handler for it returned: None where
         it has none. `idempotent`: the call may be sent again when it was lost. `on_progress` is
         told, in this greenlet, what the service's handler says of its progress: a fraction, from
-        0 to 1, and a note. An exception it raises ends the call.
+        0 to 1, and a note. `on_sent` is told which instance got the call; again, if another one
+        gets it then. An exception they raise ends the call.
 
         Raises:
             ServiceError: one of its kinds, if there is no response within `timeout` seconds.
@@ -114,7 +131,13 @@ class ServiceClientMixin:
         """
         connection = self._services.open(addr)
         try:
-            response = connection.call(request, self._seconds(timeout), idempotent, on_progress)
+            response = connection.call(
+                request,
+                self._seconds(timeout),
+                idempotent,
+                on_progress=on_progress,
+                on_sent=on_sent,
+            )
         finally:
             self._services.done_with(connection)
         return response, _handle_response(self, response)
@@ -125,13 +148,15 @@ class ServiceClientMixin:
         request: ServiceRequest,
         timeout: float | None = None,
         idempotent: bool = False,
+        *,
         on_progress: OnProgress | None = None,
+        on_sent: OnSent | None = None,
     ) -> None:
         """Call a service and go on at once.
 
         The application's handler for the response runs once: with the response, or with one
-        made here, of status 502, 503 or 504, if there is none. `on_progress` is as in
-        `send_service_request`; it runs beside the caller.
+        made here, of status 502, 503 or 504, if there is none. `on_progress` and `on_sent` are
+        as in `send_service_request`; they run beside the caller.
 
         Raises: as `send_service_request`, but no ServiceError.
         """
@@ -142,25 +167,24 @@ class ServiceClientMixin:
             self._services.done_with(connection)
             _handle_response(self, _failed(request, ServiceRefused("too many calls are under way")))
         else:
-            connection.background.spawn(
-                self._call_in_background,
-                connection,
+            call = partial(
+                connection.call,
                 request,
                 self._seconds(timeout),
                 idempotent,
-                on_progress,
+                on_progress=on_progress,
+                on_sent=on_sent,
             )
+            connection.background.spawn(self._call_in_background, connection, request, call)
 
     def _call_in_background(
         self,
         connection: ServiceClientConnection,
         request: ServiceRequest,
-        timeout: float,
-        idempotent: bool,
-        on_progress: OnProgress | None,
+        call: Callable[[], ServiceResponse],
     ) -> None:
         try:
-            response = connection.call(request, timeout, idempotent, on_progress)
+            response = call()
         except ServiceError as error:
             logger.warning(
                 "%s %s: %s: %s",

@@ -20,9 +20,9 @@ from brubeckservice.errors import (
     ServiceRefused,
 )
 from brubeckservice.pending import Pending, PendingCall
-from brubeckservice.progress import OnProgress
+from brubeckservice.progress import OnProgress, OnSent
 from brubeckservice.protocol import Cancel, Progress, Refused, ServiceRequest, ServiceResponse
-from brubeckservice.replicas import FIRST_ATTEMPT_TIMEOUT, Replicas
+from brubeckservice.replicas import FIRST_ATTEMPT_TIMEOUT, Replicas, ReplicaState
 from brubeckservice.session import Answer, Session
 
 logger = logging.getLogger(__name__)
@@ -63,13 +63,15 @@ class ServiceClientConnection:
         request: ServiceRequest,
         timeout: float,
         idempotent: bool = False,
+        *,
         on_progress: OnProgress | None = None,
+        on_sent: OnSent | None = None,
     ) -> ServiceResponse:
         """Send a request and wait, this greenlet only, at most `timeout` seconds.
 
         A call that a stopping replica refused goes to another one; so does, if it is
-        `idempotent`, one that was lost. `on_progress` is called in this greenlet; what is said
-        while it runs, it is told the newest of.
+        `idempotent`, one that was lost. `on_progress` and `on_sent` are called in this greenlet;
+        what is said while `on_progress` runs, it is told the newest of.
 
         Raises:
             ServiceError: one of its kinds, if there is no response.
@@ -87,7 +89,8 @@ class ServiceClientConnection:
         while True:
             session = self.replicas.take(avoid=tried)
             try:
-                return self._call_at(session, request, deadline - time.monotonic(), on_progress)
+                left = deadline - time.monotonic()
+                return self._call_at(session, request, left, on_progress, on_sent)
             except (ServiceRefused, ServiceLost) as error:
                 tried.append(session)
                 if error.may_have_run:
@@ -107,6 +110,10 @@ class ServiceClientConnection:
         self.replicas.wait_for_first_attempt(FIRST_ATTEMPT_TIMEOUT)
         self.replicas.give_back(self.replicas.take())
 
+    def replica_states(self) -> list[ReplicaState]:
+        """How the replicas are, those that cannot be reached too, by their endpoints."""
+        return self.replicas.states()
+
     def close(self) -> None:
         """End all sessions; calls in hand are lost."""
         self.replicas.close()
@@ -118,13 +125,14 @@ class ServiceClientConnection:
         request: ServiceRequest,
         seconds: float,
         on_progress: OnProgress | None,
+        on_sent: OnSent | None,
     ) -> ServiceResponse:
         if not logger.isEnabledFor(logging.DEBUG):
-            return self._send_and_wait(session, request, seconds, on_progress)
+            return self._send_and_wait(session, request, seconds, on_progress, on_sent)
         extra = {"request_id": request.request_id}
         started = time.monotonic()
         logger.debug("calling %s %s on %s", request.method, request.path, session, extra=extra)
-        response = self._send_and_wait(session, request, seconds, on_progress)
+        response = self._send_and_wait(session, request, seconds, on_progress, on_sent)
         logger.debug(
             "answered %s %s %d in %.0f ms",
             request.method,
@@ -141,6 +149,7 @@ class ServiceClientConnection:
         request: ServiceRequest,
         seconds: float,
         on_progress: OnProgress | None,
+        on_sent: OnSent | None,
     ) -> ServiceResponse:
         if session.outstanding > session.limit:
             raise ServiceRefused(f"every replica of {self.addr} has all the calls it takes")
@@ -151,12 +160,16 @@ class ServiceClientConnection:
             sent = replace(request, id=call.id, budget=budget, sent=now, wants_progress=wanted)
             if not session.send(protocol.encode(sent)):
                 raise ServiceRefused(f"{session.endpoint} does not read its calls")
-            return self._outcome(call, on_progress)
+            return self._outcome(call, on_progress, on_sent)
         finally:
             self.pending.leave(call)
 
-    def _outcome(self, call: PendingCall, on_progress: OnProgress | None) -> ServiceResponse:
+    def _outcome(
+        self, call: PendingCall, on_progress: OnProgress | None, on_sent: OnSent | None
+    ) -> ServiceResponse:
         try:
+            if on_sent is not None:
+                on_sent(call.session.instance)
             while isinstance(said := call.waiter.get(), Progress):
                 call.waiter.clear()
                 if on_progress is not None:

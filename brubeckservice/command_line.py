@@ -90,7 +90,9 @@ def call(connection: ServiceClientConnection, options: argparse.Namespace) -> in
         )
         if options.nowait:
             print(f"calling, as {request.request_id}", flush=True)
-        response = connection.call(request, options.timeout, options.idempotent, _progress_bar())
+        response = connection.call(
+            request, options.timeout, options.idempotent, on_progress=_progress_bar()
+        )
     except (TypeError, ValueError) as error:
         return _usage(str(error))
     finally:

@@ -17,6 +17,9 @@ INTERVAL = 0.05
 OnProgress = Callable[[float, str], object]
 """Told a fraction, from 0 to 1, and a note."""
 
+OnSent = Callable[[str], object]
+"""Told the instance that a call was sent to."""
+
 reporter: ContextVar[OnProgress | None] = ContextVar("reporter", default=None)
 """Who is told of the progress of the call that is being handled, if anybody is."""
 

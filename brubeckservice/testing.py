@@ -21,9 +21,10 @@ from brubeck.response import Response, encode
 from brubeckservice import protocol
 from brubeckservice.errors import ServiceError
 from brubeckservice.handlers import ServiceMessageHandler
-from brubeckservice.progress import OnProgress, reporter
+from brubeckservice.progress import OnProgress, OnSent, reporter
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 from brubeckservice.registry import Addr, Services
+from brubeckservice.replicas import ReplicaState
 
 Answer = Callable[[ServiceRequest], ServiceResponse | Mapping[str, Any]]
 """Answers a request with a response, or with the payload of one that went well."""
@@ -91,11 +92,15 @@ class StandIn:
         request: ServiceRequest,
         timeout: float,
         _idempotent: bool = False,
+        *,
         on_progress: OnProgress | None = None,
+        on_sent: OnSent | None = None,
     ) -> ServiceResponse:
         """The response, or the ServiceError it stands for."""
         sent = replace(request, id=len(self.requests) + 1, budget=int(timeout * 1000))
         self.requests.append(sent)
+        if on_sent is not None:
+            on_sent("stand-in")
         outer = reporter.set(on_progress)
         try:
             return _over_the_wire(sent, self._answer)
@@ -106,6 +111,12 @@ class StandIn:
         """It is there, unless it stands for a ServiceError."""
         if isinstance(self._service, ServiceError):
             raise type(self._service)(*self._service.args)
+
+    def replica_states(self) -> list[ReplicaState]:
+        """One that is ready, unless it stands for a ServiceError."""
+        if isinstance(self._service, ServiceError):
+            return [ReplicaState("stand-in", "absent", error=str(self._service))]
+        return [ReplicaState("stand-in", "ready", "stand-in")]
 
     def close(self) -> None:
         """Nothing is open."""

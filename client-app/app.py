@@ -10,52 +10,28 @@ import time
 from pathlib import Path
 from typing import Any
 
+import live
 from brubeck import environment
 from brubeck.connections import Mongrel2Connection, WSGIConnection
 from brubeck.request_handling import Brubeck, WebMessageHandler
-from brubeck.templating import Jinja2Rendering, load_jinja2_env
-from brubeckservice.base import (
-    ServiceClientMixin,
-    ServiceError,
-    ServiceMessageHandler,
-    ServiceRequest,
+from brubeck.templating import load_jinja2_env
+from brubeckservice.base import ServiceClientMixin, ServiceError, ServiceMessageHandler
+from caller import (
+    SLOW_PATH,
+    Page,
+    ServiceCaller,
+    service_addr,
+    service_passphrases,
+    service_timeout,
 )
+from followed import response_arrived
 
 logger = logging.getLogger("client_app")
 
-SERVICE_PATH = "/service/slow"
 SYNC_TEXT = "I made a round trip, it took a while but I bring results."
 ASYNC_TEXT = "I made a round trip, it took so long I will respond to no one."
 
-service_addr = environment.address("SLOW_SERVICE_ADDR")
-service_passphrases = environment.secrets("SERVICE_PASSPHRASE_FILE")
-service_timeout = environment.number("SERVICE_TIMEOUT", 30.0, least=0.1)
 slow_seconds = environment.number("SLOW_SECONDS", 5.0)
-
-
-class Page(Jinja2Rendering, WebMessageHandler):
-    """A page of this site; everything it shows comes from this site."""
-
-    def initialize(self) -> None:
-        self.headers["Content-Security-Policy"] = (
-            "default-src 'none'; style-src 'self'; img-src 'self' data:; "
-            "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-        )
-        self.headers["Referrer-Policy"] = "same-origin"
-        self.headers["Cache-Control"] = "no-store"
-
-
-class ServiceCaller(ServiceClientMixin, Page):
-    """A page that calls the service."""
-
-    service_timeout = service_timeout
-
-    def prepare(self) -> None:
-        self.register_service(service_addr, service_passphrases)
-
-    def slow_echo(self, text: str) -> ServiceRequest:
-        """The request that brings `text` back after a while."""
-        return self.create_service_request(SERVICE_PATH, "request", {"RETURN_DATA": text})
 
 
 class FrontPage(Page):
@@ -113,6 +89,7 @@ class SlowEchoResponse(ServiceMessageHandler):
             text,
             extra={"request_id": self.message.request_id},
         )
+        response_arrived(self.message.request_id, self.status_code, self.status_msg)
         return self.render()
 
 
@@ -168,7 +145,10 @@ app = Brubeck(
         (r"^/$", FrontPage),
         (r"^/service/sync$", CallAndWait),
         (r"^/service/async$", CallAndCarryOn),
-        (rf"^{SERVICE_PATH}$", SlowEchoResponse),
+        (rf"^{SLOW_PATH}$", SlowEchoResponse),
+        (r"^/live$", live.LivePage),
+        (r"^/live/deployment$", live.Deployment),
+        (r"^/live/calls$", live.Calls),
         (r"^/healthz$", Alive),
         (r"^/readyz$", Ready),
         (r"^/static/([a-z]+\.[a-z]+)$", StaticFile),

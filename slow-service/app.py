@@ -1,7 +1,8 @@
-"""The slow-echo service: brings back what it is given, after a while."""
+"""The slow-echo service: brings back what it is given, after a while. It also counts primes."""
 
 import socket
 import time
+from math import isqrt
 from typing import Any
 
 from brubeck import environment
@@ -26,13 +27,38 @@ class SlowEcho(ServiceMessageHandler):
         return self.render()
 
 
+class CountPrimes(ServiceMessageHandler):
+    """Computes, in a native thread: meanwhile this process goes on answering others."""
+
+    cpu_bound = True
+
+    LIMIT = 600_000
+    STEP = 5_000
+
+    def request(self) -> Any:
+        count = 0
+        for start in range(0, self.LIMIT, self.STEP):
+            if not self.seconds_left:
+                break  # nobody waits any more, and nothing else would end a thread
+            self.progress(start / self.LIMIT, f"{count} primes below {start}")
+            count += sum(map(is_prime, range(start, start + self.STEP)))
+        self.set_status(200, f"There are {count} primes below {self.LIMIT}.")
+        self.add_to_payload("COUNT", count)
+        return self.render()
+
+
+def is_prime(n: int) -> bool:
+    """By trial division: slow, as is wanted here."""
+    return n > 1 and all(n % divisor for divisor in range(2, isqrt(n) + 1))
+
+
 app = Brubeck(
     msg_conn=ServiceConnection(
         environment.address("SERVICE_BIND_ADDR"),
         environment.secret("SERVICE_PASSPHRASE_FILE"),
         max_in_flight=environment.integer("SERVICE_MAX_IN_FLIGHT", 5000),
     ),
-    handler_tuples=[(r"^/service/slow$", SlowEcho)],
+    handler_tuples=[(r"^/service/slow$", SlowEcho), (r"^/service/primes$", CountPrimes)],
     log_level=environment.choice("LOG_LEVEL", "INFO", environment.LOG_LEVELS),
     log_format=environment.choice("LOG_FORMAT", "text", environment.LOG_FORMATS),
     health_port=environment.integer("HEALTH_PORT", 9001, least=0),

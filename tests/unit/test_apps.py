@@ -3,8 +3,12 @@
 import brubeck.cooperative  # noqa: F401, I001  # first: nothing may keep an unpatched module
 
 import importlib.util
+import json
 import logging
-from collections.abc import Callable
+import re
+import socket
+import sys
+from collections.abc import Callable, Generator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ from brubeckservice.errors import (
     ServiceTimeout,
     ServiceUnavailable,
 )
+from brubeckservice.protocol import ServiceRequest, ServiceResponse
 from brubeckservice.testing import call_service, call_web, stand_in
 from tests.needs import ROOT
 
@@ -48,12 +53,16 @@ def load_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LoadApp:
     def load(folder: str, **settings: str) -> Brubeck:
         for name, value in (environment | settings).items():
             monkeypatch.setenv(name, value)
+        monkeypatch.syspath_prepend(ROOT / folder)
+        for module in (ROOT / folder).glob("*.py"):
+            monkeypatch.delitem(sys.modules, module.stem, raising=False)
         spec = importlib.util.spec_from_file_location(folder, ROOT / folder / "app.py")
         assert spec is not None
         assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        application: Brubeck = module.app
+        app = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, folder, app)
+        spec.loader.exec_module(app)
+        application: Brubeck = app.app
         return application
 
     return load
@@ -89,7 +98,16 @@ def test_the_service_returns_what_it_is_given(
     assert response.headers == {"METHOD": "response"}
 
 
-def test_the_service_has_one_path_and_one_method(service: Brubeck) -> None:
+def test_the_service_counts_primes(service: Brubeck, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("LIMIT", 100), ("STEP", 20)):
+        monkeypatch.setattr(f"slow-service.CountPrimes.{name}", value)
+
+    response = call_service(service, "/service/primes")
+
+    assert response.get_argument("COUNT") == 25
+
+
+def test_the_service_has_two_paths_and_one_method(service: Brubeck) -> None:
     assert call_service(service, "/service/sl").status_code == 404
     assert call_service(service, "/service/slow", "put").status_code == 405
     assert call_web(service, "GET", "/service/slow").status_code == 404
@@ -103,6 +121,7 @@ def test_the_front_page_leads_to_both_calls(site: Brubeck) -> None:
     assert response.status_code == 200
     assert 'href="/service/sync"' in text_of(response)
     assert 'href="/service/async"' in text_of(response)
+    assert 'href="/live"' in text_of(response)
 
 
 def test_the_page_that_waits_shows_what_came_back(site: Brubeck, service: Brubeck) -> None:
@@ -181,6 +200,134 @@ def test_other_errors_have_the_sites_page_too(
     assert response.status_code == status
     assert "Content-Security-Policy" in response.headers
     assert "stylesheet" in text_of(response)
+
+
+# The live page
+
+
+def events_of(response: Response) -> list[dict[str, Any]]:
+    """What a stream of events tells."""
+    assert response.pieces is not None
+    stream = b"".join(piece for piece in response.pieces if isinstance(piece, bytes))
+    return [json.loads(data) for data in re.findall(rb"^data: (.*)$", stream, re.M)]
+
+
+def lives_of_calls(site: Brubeck, form: str) -> dict[str, list[str]]:
+    """The states of each call that a form asks for, in their order."""
+    response = call_web(site, "POST", "/live/calls", body=form.encode(), headers=FORM)
+    assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    lives: dict[str, list[str]] = {}
+    for event in events_of(response):
+        lives.setdefault(event["id"], []).append(event["state"])
+    return lives
+
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "cpu"])
+def test_the_live_page_is_told_the_life_of_each_call(
+    site: Brubeck, service: Brubeck, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("live.PRIMES_PATH", "/service/slow")  # computing takes seconds
+    with stand_in(site, SERVICE, service) as asked:
+        lives = lives_of_calls(site, f"kind={kind}&count=3")
+
+    assert [(states[0], states[-1]) for states in lives.values()] == [("waiting", "done")] * 3
+    assert list(lives) == [request.request_id for request in asked.requests]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize(("failure", "status"), FAILURES, ids=repr)
+def test_the_live_page_is_told_how_a_call_failed(
+    site: Brubeck, failure: ServiceError, status: int, kind: str
+) -> None:
+    with stand_in(site, SERVICE, failure):
+        (states,) = lives_of_calls(site, f"kind={kind}").values()
+
+    assert states[-1] == {502: "lost", 503: "refused", 504: "late"}[status]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_the_live_page_is_told_that_the_services_handler_failed(site: Brubeck, kind: str) -> None:
+    with stand_in(site, SERVICE, lambda request: request.error_reply(418)):
+        (states,) = lives_of_calls(site, f"kind={kind}").values()
+
+    assert states[-1] == "failed"
+
+
+def test_the_live_page_is_told_of_a_mistake_too(site: Brubeck) -> None:
+    def has_a_mistake(_: ServiceRequest) -> ServiceResponse:
+        raise KeyError("a mistake")
+
+    with stand_in(site, SERVICE, has_a_mistake):
+        (states,) = lives_of_calls(site, "kind=sync").values()
+
+    assert states[-1] == "failed"
+
+
+@pytest.mark.parametrize(
+    "form", ["", "kind=x", "kind=sync&count=0", "kind=sync&count=21", "kind=sync&count=x"]
+)
+def test_other_calls_are_not_made(site: Brubeck, service: Brubeck, form: str) -> None:
+    with stand_in(site, SERVICE, service) as asked:
+        response = call_web(site, "POST", "/live/calls", body=form.encode(), headers=FORM)
+
+    assert response.status_code == 400
+    assert asked.requests == []
+
+
+def test_no_more_calls_are_followed_than_a_process_can(
+    site: Brubeck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("live.MAX_FOLLOWED", 2)
+
+    response = call_web(site, "POST", "/live/calls", body=b"kind=sync&count=3", headers=FORM)
+
+    assert response.status_code == 503
+
+
+def test_nothing_is_kept_of_calls_whose_viewer_has_gone(site: Brubeck) -> None:
+    response = call_web(site, "POST", "/live/calls", body=b"kind=sync&count=3", headers=FORM)
+    stream = response.pieces
+    assert isinstance(stream, Generator)
+    next(stream)
+    assert len(sys.modules["followed"].followed) == 3
+
+    stream.close()
+
+    assert sys.modules["followed"].followed == {}
+
+
+def test_the_live_page_is_told_how_the_replicas_are(site: Brubeck, service: Brubeck) -> None:
+    with stand_in(site, SERVICE, service):
+        response = call_web(site, "GET", "/live/deployment")
+        assert isinstance(response.pieces, Generator)
+        event, data, *_ = next(response.pieces).split(b"\n")
+        site.msg_conn.stop()
+        ended = next(response.pieces, "the end")
+
+    assert event == b"event: deployment"
+    assert json.loads(data.removeprefix(b"data: ")) == {
+        "client_app": socket.gethostname(),
+        "replicas": [{"endpoint": "stand-in", "name": "stand-in", "state": "ready", "load": 0}],
+    }
+    assert ended == "the end", "it holds up the end of the process"
+
+
+def test_no_more_pages_are_told_than_a_process_can(
+    site: Brubeck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("live.MAX_VIEWERS", 0)
+
+    assert call_web(site, "GET", "/live/deployment").status_code == 503
+
+
+def test_the_live_page_runs_the_scripts_of_this_site_only(site: Brubeck) -> None:
+    response = call_web(site, "GET", "/live")
+
+    assert "script-src 'self';" in response.headers["Content-Security-Policy"]
+    assert not re.findall(r"<script(?! src=\"/static/)|\son\w+=|\sstyle=", text_of(response))
 
 
 # How the process is

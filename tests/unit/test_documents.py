@@ -6,6 +6,7 @@ request's way) is compared with it, and the README's programs run and print what
 
 import ast
 import inspect
+import itertools
 import os
 import re
 import subprocess
@@ -31,7 +32,7 @@ README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs/configuration.md"
 LIFECYCLE = ROOT / "docs/lifecycle.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-APPS = {"client-app": ROOT / "client-app/app.py", "slow-service": ROOT / "slow-service/app.py"}
+APPS = {"client-app": ROOT / "client-app", "slow-service": ROOT / "slow-service"}
 
 every_document = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
@@ -95,10 +96,11 @@ def defined_names(source: Path) -> set[str]:
     return names
 
 
-def settings_of_app(source: Path) -> dict[str, str]:
+def settings_of_app(folder: Path) -> dict[str, str]:
     """The variables a program reads through `environment`, with the program's own defaults."""
     settings = {}
-    for node in ast.walk(ast.parse(source.read_text())):
+    sources = [ast.parse(source.read_text()) for source in sorted(folder.glob("*.py"))]
+    for node in itertools.chain.from_iterable(map(ast.walk, sources)):
         match node:
             case ast.Call(
                 func=ast.Attribute(value=ast.Name(id="environment")),
@@ -298,7 +300,7 @@ def started(
         name, _, value = row["Setting"].partition("=")
         app = next(app for app in APPS.values() if name in settings_of_app(app))
         processes[row["Setting"]] = subprocess.Popen(
-            [sys.executable, str(app)],
+            [sys.executable, str(app / "app.py")],
             cwd=tmp_path,
             env={"PYTHONPATH": str(ROOT)} | good_environment | {name: value},
             stderr=subprocess.PIPE,

@@ -10,7 +10,6 @@ from typing import Any
 sys.path.insert(0, "/app")
 
 from app import ServiceCaller, app, service_addr  # type: ignore[import-not-found]
-
 from brubeckservice.base import ServiceError
 
 JSON = {"Content-Type": "application/json"}

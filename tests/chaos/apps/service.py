@@ -10,7 +10,6 @@ from typing import Any
 sys.path.insert(0, "/app")
 
 from app import app  # type: ignore[import-not-found]
-
 from brubeckservice.base import ServiceMessageHandler, coro_sleep
 
 HOST = socket.gethostname()

@@ -8,8 +8,8 @@ from typing import Any
 import gevent
 import pytest
 
-from brubeckservice.base import ServiceMessageHandler, ServiceResponse
-from tests.integration.calls.instances import ECHO, Caller, Service
+from brubeckservice.base import ServiceLost, ServiceMessageHandler, ServiceResponse
+from tests.integration.calls.instances import ECHO, Caller, Service, free_address
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -54,6 +54,50 @@ def test_a_replica_that_has_a_call_in_hand_is_asked_last(serve: Serve, caller: C
     assert busy not in answered
     assert sorted(answered.values()) == [4, 4]
     slow.get(timeout=5)
+
+
+def test_a_caller_is_told_which_replica_has_its_call(serve: Serve, caller: Caller) -> None:
+    services = [serve(ROUTES) for _ in range(3)]
+    addr = [service.addr for service in services]
+    caller.wait_for_replicas(addr, 3)
+    told: list[str] = []
+
+    answered = [caller.ask(addr, "/who", on_sent=told.append)[0].body["addr"] for _ in range(3)]
+
+    instances = {service.addr: service.connection.instance for service in services}
+    assert told == [instances[addr] for addr in answered]
+
+
+def test_a_caller_is_told_again_when_another_replica_gets_its_call(
+    serve: Serve, caller: Caller
+) -> None:
+    services = {service.connection.instance: service for service in (serve(ROUTES), serve(ROUTES))}
+    addr = [service.addr for service in services.values()]
+    caller.wait_for_replicas(addr, 2)
+    told: list[str] = []
+
+    def cut_off_the_first(instance: str) -> None:
+        told.append(instance)
+        if len(told) == 1:
+            (session,) = (s for s in caller.sessions(addr) if s.instance == instance)
+            gevent.spawn(session._end, ServiceLost("cut"))
+
+    caller.ask(addr, "/echo", {"seconds": 0.2}, idempotent=True, on_sent=cut_off_the_first)
+
+    assert sorted(told) == sorted(services)
+
+
+def test_a_caller_sees_how_the_replicas_are(serve: Serve, caller: Caller) -> None:
+    service = serve(ROUTES)
+    nobody = free_address()
+    addr = [service.addr, nobody]
+    caller.ask(addr)
+
+    states = {state.endpoint: state for state in caller.replica_states(addr)}
+
+    assert states[service.addr].state == "ready"
+    assert states[service.addr].instance == service.connection.instance
+    assert (states[nobody].state, states[nobody].error) == ("absent", f"nobody answers at {nobody}")
 
 
 def test_the_calls_of_a_replica_that_goes_go_to_the_others(serve: Serve, caller: Caller) -> None:

@@ -7,7 +7,7 @@ import pytest
 from gevent.pool import Pool
 
 from brubeckservice import registry
-from brubeckservice.progress import OnProgress
+from brubeckservice.progress import OnProgress, OnSent
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 
 
@@ -30,10 +30,14 @@ class FakeConnection:
         request: ServiceRequest,
         timeout: float,
         idempotent: bool = False,
+        *,
         on_progress: OnProgress | None = None,
+        on_sent: OnSent | None = None,
     ) -> ServiceResponse:
         assert not self.closed
         self.calls.append((request, timeout, idempotent))
+        if on_sent is not None:
+            on_sent("fake-1")
         if on_progress is not None:
             on_progress(0.5, "half")
         return self.answer(request)
