@@ -9,12 +9,12 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import gevent
 from jinja2 import Environment
 
-from brubeck import logs
+from brubeck import logs, tracing
 from brubeck.cookies import Secret
 from brubeck.errors import NothingRendered, StatusError, status_of
 from brubeck.handlers import MessageHandler
@@ -23,6 +23,9 @@ from brubeck.response import Response
 from brubeck.routing import Route, Router, Target, call
 from brubeck.watchdog import watch_event_loop
 from brubeck.web_handlers import WebMessageHandler
+
+if TYPE_CHECKING:
+    from brubeck.spans import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +106,8 @@ class Brubeck:
         self.drain_timeout = drain_timeout
         self.health_port = health_port
         self.watchdog_timeout = watchdog_timeout
+        self.tracing: Tracing | None = None
+        """Makes traces, once `run` has found that they are wanted."""
         self._resources: dict[Any, Any] = {}
         self._router = Router()
         for pattern, target in handler_tuples or ():
@@ -149,6 +154,10 @@ class Brubeck:
         """The route of a message, among the handlers of its transport."""
         return self._router.route(message.transport, message.path)
 
+    def pattern_of(self, message: Any) -> str:
+        """The pattern of a message's route as it was given; an empty text if there is no route."""
+        return self._router.pattern_of(message.transport, message.path)
+
     def handle(self, message: Any, base_handler: type[MessageHandler] | None = None) -> Any:
         """The answer to a message. Raises nothing: an error is answered as an error.
 
@@ -168,7 +177,7 @@ class Brubeck:
             handler = route.target(self, message)
             return _checked(message, call(handler.__call__, route.args, route.kwargs))
         except BaseException as error:  # noqa: BLE001  # sys.exit too: it would end the process
-            _log_error(message, error)
+            self._note_error(message, error)
             return self._error_answer(message, error, handler, base_handler)
 
     def stream(self, message: Any, response: Response, send: Callable[[bytes], None]) -> Response:
@@ -183,7 +192,7 @@ class Brubeck:
                     send(piece.encode() if isinstance(piece, str) else piece)
             return response
         except BaseException as error:  # noqa: BLE001  # as in `handle`
-            _log_error(message, error)
+            self._note_error(message, error)
             return cast(Response, message.error_reply(status_of(error)))
         finally:
             if isinstance(pieces, Generator):
@@ -202,6 +211,7 @@ class Brubeck:
         logs.configure(self.log_level, self.log_format)
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self._stop)
+        self.tracing = tracing.start()
         _spare_the_garbage_collector()
         if self.watchdog_timeout:
             watch_event_loop(self.watchdog_timeout)
@@ -214,6 +224,8 @@ class Brubeck:
                 health.stop()
             for resource in list(self._resources.values()):
                 resource.close()
+            if self.tracing is not None:
+                self.tracing.stop()
         logger.info("stopped")
 
     def _stop(self) -> None:
@@ -221,6 +233,11 @@ class Brubeck:
             signal.signal(number, lambda *_: os._exit(1))  # whatever runs now
         logger.info("stopping: no new work, finishing what is in hand")
         self.msg_conn.stop()
+
+    def _note_error(self, message: Any, error: BaseException) -> None:
+        _log_error(message, error)
+        if self.tracing is not None and not isinstance(error, gevent.GreenletExit):
+            self.tracing.failed(error)
 
     def _error_answer(
         self,

@@ -7,7 +7,7 @@ application in a greenlet, and ends when what is in hand is answered.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gevent.event import Event
 
@@ -19,6 +19,7 @@ from brubeck.response import Response
 
 if TYPE_CHECKING:
     from brubeck.application import Brubeck
+    from brubeck.spans import ServerSpan, Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class Connection:
             request.path,
             status_code,
             (time.monotonic() - started) * 1000,
-            extra={"request_id": request.request_id},
+            extra={"request_id": request.request_id, "trace_id": request.traceparent[3:35]},
         )
 
     def _handle(
@@ -123,7 +124,8 @@ class Connection:
         body comes piece by piece, and returns it, or an error's, when it has come to its end.
         """
         application = self._application
-        job = _MessageJob(application, message, base_handler, answer, begin=begin, stream=stream)
+        kind = _MessageJob if application.tracing is None else _TracedJob
+        job = kind(application, message, base_handler, answer, begin=begin, stream=stream)
         self._in_hand.start(job, seconds)
         return job
 
@@ -164,3 +166,30 @@ class _MessageJob(Job):
 
     def answer(self, result: Any) -> None:
         self._answer(result)
+
+
+class _TracedJob(_MessageJob):
+    """One that belongs to a trace, and may be recorded."""
+
+    __slots__ = ("_span", "_tracing")
+
+    def __init__(self, application: "Brubeck", *rest: Any, **options: Any) -> None:
+        super().__init__(application, *rest, **options)
+        self._tracing = cast("Tracing", application.tracing)
+        self._span: ServerSpan | None = None
+
+    def work(self) -> Any:
+        self._message, self._span = self._tracing.begin(self._application, self._message)
+        result = super().work()
+        if self._span is not None and self.ended and not self.late:
+            self._span.abandoned()
+        return result
+
+    def too_late(self) -> Any:
+        self._tracing.resume(self._message.traceparent)
+        return super().too_late()
+
+    def answer(self, result: Any) -> None:
+        super().answer(result)
+        if self._span is not None:
+            self._span.answered(result.status_code)

@@ -25,7 +25,7 @@ MAX_IDLE = 200
 class Job:
     """Something to do, once. A subclass says what, and needs little memory for it."""
 
-    __slots__ = ("ended", "greenlet", "key", "prolonged_until")
+    __slots__ = ("ended", "greenlet", "key", "late", "prolonged_until")
 
     def __init__(self) -> None:
         self.key = 0
@@ -33,6 +33,8 @@ class Job:
         self.prolonged_until = 0.0
         self.ended = False
         """Whether what `work` returns is wanted no more."""
+        self.late = False
+        """Whether that is because the deadline came first."""
 
     def work(self) -> Any:
         """Do it. Answers its own errors: must not raise."""
@@ -117,6 +119,7 @@ class InHand:
         if seconds > 0:
             self._deadlines.add(key, seconds)
         else:
+            job.late = True
             self._end(job)
             gevent.spawn(self._answer_too_late, job)
 

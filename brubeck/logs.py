@@ -37,7 +37,7 @@ def configure(level: int | str, log_format: str) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, request_id, error."""
+    """One JSON object a line: time, level, logger, message, request_id, trace_id, error."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -49,6 +49,8 @@ class JsonFormatter(logging.Formatter):
         }
         if request_id := getattr(record, "request_id", ""):
             line["request_id"] = request_id
+        if trace_id := getattr(record, "trace_id", ""):
+            line["trace_id"] = trace_id
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         text = msgspec.json.encode(line).decode()
@@ -60,11 +62,11 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        request_id = getattr(record, "request_id", "") or "-"
+        ids = getattr(record, "request_id", "") or "-"
+        if trace_id := getattr(record, "trace_id", ""):
+            ids += f" trace={trace_id}"
         message = record.getMessage()
-        lines = [
-            f"{_timestamp(record)} {record.levelname:<7} {request_id} {record.name}: {message}"
-        ]
+        lines = [f"{_timestamp(record)} {record.levelname:<7} {ids} {record.name}: {message}"]
         if record.exc_info:
             lines += self.formatException(record.exc_info).split("\n")
         return "\n  ".join(map(_escaped, lines))

@@ -24,6 +24,9 @@ class Request:
     transport: ClassVar[str] = "http"
     reply_type: ClassVar[type] = Response
 
+    traceparent: str = ""
+    """The trace that this request belongs to (W3C Trace Context), where there are traces."""
+
     def __init__(
         self,
         headers: dict[str, str],

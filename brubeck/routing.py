@@ -49,6 +49,11 @@ class Router:
                 return Route(target, *_url_arguments(match)) if pattern.groups else Route(target)
         return None
 
+    def pattern_of(self, transport: str, path: str) -> str:
+        """The pattern of that rule as it was given, or an empty text."""
+        rules = self._rules.get(transport, ())
+        return next((pattern.pattern for pattern, _ in rules if pattern.match(path)), "")
+
 
 def call(function: Target, args: Sequence[str], kwargs: Mapping[str, str]) -> Any:
     """What a function returns for the arguments of a url."""

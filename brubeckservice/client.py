@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -16,6 +16,9 @@ from brubeckservice.progress import OnProgress, OnSent
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 from brubeckservice.registry import Addr, Passphrase, Services
 from brubeckservice.replicas import ReplicaState
+
+if TYPE_CHECKING:
+    from brubeck.spans import CallSpan, Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -130,17 +133,17 @@ class ServiceClientMixin:
             LookupError: if the service is not registered.
         """
         connection = self._services.open(addr)
-        try:
-            response = connection.call(
-                request,
-                self._seconds(timeout),
-                idempotent,
-                on_progress=on_progress,
-                on_sent=on_sent,
-            )
-        finally:
-            self._services.done_with(connection)
-        return response, _handle_response(self, response)
+        request, span = _begin_call(self, addr, request)
+        response = self._call(
+            connection,
+            request,
+            span,
+            self._seconds(timeout),
+            idempotent,
+            on_progress=on_progress,
+            on_sent=on_sent,
+        )
+        return response, _handle_response(self, request, response)
 
     def send_service_request_nowait(
         self,
@@ -163,26 +166,58 @@ class ServiceClientMixin:
         # What cannot be sent, however long its numbers get, fails here and not where nobody sees.
         protocol.encode(replace(request, id=protocol.MAX_ID, budget=protocol.MAX_BUDGET))
         connection = self._services.open(addr)
+        request, span = _begin_call(self, addr, request)
         if connection.background.full():
             self._services.done_with(connection)
-            _handle_response(self, _failed(request, ServiceRefused("too many calls are under way")))
+            error = ServiceRefused("too many calls are under way")
+            if span is not None:
+                span.failed(error)
+            _handle_response(self, request, _failed(request, error))
         else:
             call = partial(
-                connection.call,
+                self._call,
+                connection,
                 request,
+                span,
                 self._seconds(timeout),
                 idempotent,
                 on_progress=on_progress,
                 on_sent=on_sent,
             )
-            connection.background.spawn(self._call_in_background, connection, request, call)
+            connection.background.spawn(self._call_in_background, request, call)
 
-    def _call_in_background(
+    def _call(
         self,
         connection: ServiceClientConnection,
         request: ServiceRequest,
-        call: Callable[[], ServiceResponse],
+        span: "CallSpan | None",
+        seconds: float,
+        idempotent: bool,
+        *,
+        on_progress: OnProgress | None,
+        on_sent: OnSent | None,
+    ) -> ServiceResponse:
+        if span is not None:
+            on_sent = span.telling(on_sent)
+        try:
+            response = connection.call(
+                request, seconds, idempotent, on_progress=on_progress, on_sent=on_sent
+            )
+        except BaseException as error:
+            if span is not None:
+                span.failed(error)
+            raise
+        finally:
+            self._services.done_with(connection)
+        if span is not None:
+            span.answered(response.status_code)
+        return response
+
+    def _call_in_background(
+        self, request: ServiceRequest, call: Callable[[], ServiceResponse]
     ) -> None:
+        if (tracing := _tracing(self)) is not None:
+            tracing.resume(request.traceparent)
         try:
             response = call()
         except ServiceError as error:
@@ -195,9 +230,7 @@ class ServiceClientMixin:
                 extra={"request_id": request.request_id},
             )
             response = _failed(request, error)
-        finally:
-            self._services.done_with(connection)
-        _handle_response(self, response)
+        _handle_response(self, request, response)
 
     def _seconds(self, timeout: float | None) -> float:
         return self.service_timeout if timeout is None else timeout
@@ -212,10 +245,27 @@ class ServiceClientMixin:
         return services
 
 
-def _handle_response(caller: object, response: ServiceResponse) -> Any:
+def _tracing(caller: object) -> "Tracing | None":
+    """What makes traces, where they are on."""
+    return getattr(getattr(caller, "application", None), "tracing", None)
+
+
+def _begin_call(
+    caller: object, addr: Addr, request: ServiceRequest
+) -> "tuple[ServiceRequest, CallSpan | None]":
+    """The request as it is sent, and what is recorded of the call."""
+    tracing = _tracing(caller)
+    return (request, None) if tracing is None else tracing.begin_call(addr, request)
+
+
+def _handle_response(caller: object, request: ServiceRequest, response: ServiceResponse) -> Any:
     """What the application's handler for a response returns; None where it has none."""
     application = getattr(caller, "application", None)
-    return None if application is None else application.handle(response)
+    if application is None:
+        return None
+    if application.tracing is None:
+        return application.handle(response)
+    return application.tracing.handle_response(application, response, request.traceparent)
 
 
 def _failed(request: ServiceRequest, error: ServiceError) -> ServiceResponse:

@@ -1,0 +1,406 @@
+"""Traces: spans for requests, calls and responses. The only module that knows OpenTelemetry.
+
+Loaded by `brubeck.tracing` where traces are on. A trace is handed on as a `traceparent` (W3C Trace
+Context): from the browser, in the messages between instances, and from a message to the calls made
+while it is handled. Whether a trace is kept is decided before anything is made of it: of one that
+is not, only the ids travel.
+
+No span holds a query, a header, a body or the text of an exception.
+"""
+
+import logging
+import random
+import re
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from contextvars import Token
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import gevent
+from msgspec import Struct
+from msgspec.structs import replace
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+)
+
+from brubeck.errors import status_of
+
+if TYPE_CHECKING:
+    from brubeck.application import Brubeck
+
+logger = logging.getLogger(__name__)
+
+STOP_TIMEOUT = 3.0
+"""Seconds that the last spans may take to leave when the process ends."""
+
+REQUEST_ID = "brubeck.request_id"
+REPLICA = "brubeck.replica"
+RPC_STATUS = "rpc.response.status_code"
+
+_TRACEPARENT = re.compile(
+    r"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
+)
+_SAMPLED = "1"
+"""How a `traceparent` ends whose trace is kept, as `parse_traceparent` writes it."""
+_METHODS = frozenset(
+    ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
+)
+_NOTHING = Context()
+_REPETITIVE = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "urllib3")
+"""Loggers that say the same for each batch that cannot be sent."""
+
+M = TypeVar("M", bound=Any)
+
+
+def parse_traceparent(value: str) -> str:
+    """A `traceparent` as version 00 writes it; an empty text if it is none.
+
+    Of a later version, what version 00 knows counts (W3C Trace Context, section 4.3).
+    """
+    match = _TRACEPARENT.fullmatch(value)
+    if match is None:
+        return ""
+    version, ids, flags, more = match.groups()
+    if version == "00" and more is not None:
+        return ""
+    return f"00-{ids}-{int(flags, 16) & TraceFlags.SAMPLED:02x}"
+
+
+class SpanElsewhere(NonRecordingSpan):
+    """A span of which only the ids are known here: of another process, or one that is not kept."""
+
+    def __init__(self, traceparent: str) -> None:
+        self.traceparent = traceparent
+
+    def get_span_context(self) -> SpanContext:
+        """The ids, read when somebody asks: as a rule nobody does."""
+        _, trace_id, span_id, flags = self.traceparent.split("-")
+        return SpanContext(
+            int(trace_id, 16),
+            int(span_id, 16),
+            is_remote=True,
+            trace_flags=TraceFlags(int(flags, 16)),
+        )
+
+
+def traceparent_of(span: Span) -> str:
+    """The `traceparent` by which others refer to a span; an empty text if it has no ids."""
+    if isinstance(span, SpanElsewhere):
+        return span.traceparent
+    ids = span.get_span_context()
+    sampled = ids.trace_flags & TraceFlags.SAMPLED
+    return f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{sampled:02x}" if ids.is_valid else ""
+
+
+class ServerSpan:
+    """What is recorded of a message that is being handled."""
+
+    __slots__ = ("_span", "_web")
+
+    def __init__(self, span: Span, transport: str) -> None:
+        self._span = span
+        self._web = transport == "http"
+
+    def answered(self, status_code: int) -> None:
+        """It has its answer."""
+        if self._web:
+            self._span.set_attribute("http.response.status_code", status_code)
+        else:
+            self._span.set_attribute(RPC_STATUS, str(status_code))
+        _end(self._span, status_code)
+
+    def abandoned(self) -> None:
+        """It gets no answer: nobody waits for it any more."""
+        _fail(self._span, "cancelled")
+        self._span.end()
+
+
+class CallSpan:
+    """What is recorded of a call to a service."""
+
+    __slots__ = ("_span",)
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def telling(self, on_sent: Callable[[str], object] | None) -> Callable[[str], object]:
+        """Notes which replica got the call, and passes that on."""
+
+        def sent(instance: str) -> None:
+            self._span.set_attribute(REPLICA, instance)
+            if on_sent is not None:
+                on_sent(instance)
+
+        return sent
+
+    def answered(self, status_code: int) -> None:
+        """There is a response."""
+        self._span.set_attribute(RPC_STATUS, str(status_code))
+        _end(self._span, status_code)
+
+    def failed(self, error: BaseException) -> None:
+        """There is none."""
+        _fail(self._span, type(error).__name__)
+        self._span.end()
+
+
+class Tracing:
+    """Makes spans of what an application does. One for a process."""
+
+    def __init__(self, provider: TracerProvider, ids: "_Ids") -> None:
+        self._provider = provider
+        self._ids = ids
+        self._sampler = provider.sampler
+        self._asks_the_parent = isinstance(provider.sampler, ParentBased)
+        self._tracer = provider.get_tracer("brubeck")
+        self._log_filter = _TraceIds()
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(self._log_filter)
+
+    @classmethod
+    def to_receiver(cls) -> "Tracing":
+        """Spans go in batches, from a greenlet of their own, to where the environment says.
+
+        Raises:
+            ValueError: if a variable of OpenTelemetry's is one that it refuses.
+        """
+        ids = _Ids()
+        resource = Resource.create()
+        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+            resource = resource.merge(Resource({SERVICE_NAME: Path(sys.argv[0]).stem or "python"}))
+        resource = Resource({"host.name": socket.gethostname()}).merge(resource)
+        provider = TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(_WarnsOnce(OTLPSpanExporter())))
+        # A user's own spans belong to the same traces.
+        trace.set_tracer_provider(provider)
+        return cls(provider, ids)
+
+    def stop(self) -> None:
+        """Send what is waiting to be sent, within `STOP_TIMEOUT`."""
+        with gevent.Timeout(STOP_TIMEOUT, False):  # type: ignore[arg-type]  # as documented
+            self._provider.shutdown()
+        for handler in logging.getLogger().handlers:
+            handler.removeFilter(self._log_filter)
+
+    # Messages that are handled
+
+    def begin(self, application: "Brubeck", message: Any) -> tuple[Any, ServerSpan | None]:
+        """Begin with a message, in the greenlet that handles it.
+
+        Returns the message, whose `traceparent` is now what its calls are told, and what is
+        recorded of it, if anything is.
+        """
+        web = message.transport == "http"
+        given = message.headers.get("traceparent", "") if web else message.traceparent
+        parent = parse_traceparent(given) if given else ""
+        ids = self._if_not_kept(parent)
+        if ids:
+            _make_current(SpanElsewhere(ids))
+            return _with_traceparent(message, ids), None
+        if web:
+            span = self._start_web(application, message, parent)
+        else:
+            span = self._start_service(application, message, parent)
+        _make_current(span)
+        return _with_traceparent(message, traceparent_of(span)), ServerSpan(span, message.transport)
+
+    def resume(self, traceparent: str) -> None:
+        """Go on, in another greenlet, with what was begun."""
+        if ids := parse_traceparent(traceparent):
+            _make_current(SpanElsewhere(ids))
+
+    def failed(self, error: BaseException) -> None:
+        """Note of what kind an exception was that a handler let through."""
+        if status_of(error) >= 500:
+            _fail(trace.get_current_span(), type(error).__name__)
+
+    # Calls that are made, and their responses
+
+    def begin_call(self, addr: str | Sequence[str], request: M) -> tuple[M, CallSpan | None]:
+        """Begin with a call: the ServiceRequest to send, and what is recorded of it, if anything.
+
+        It belongs to the current span; in a greenlet that has none, to where the request is from.
+        """
+        parent = traceparent_of(trace.get_current_span()) or parse_traceparent(request.traceparent)
+        ids = self._if_not_kept(parent)
+        if ids:
+            return _with_traceparent(request, ids), None
+        span = self._start(
+            f"{request.method} {request.path}",
+            SpanKind.CLIENT,
+            parent,
+            _of_service(request)
+            | {"server.address": addr if isinstance(addr, str) else list(addr)},
+        )
+        return _with_traceparent(request, traceparent_of(span)), CallSpan(span)
+
+    def handle_response(self, application: "Brubeck", response: Any, traceparent: str) -> Any:
+        """What the application's handler for a response returns; it belongs to the call."""
+        kept = traceparent.endswith(_SAMPLED)
+        pattern = application.pattern_of(response) if kept else ""
+        if not pattern:
+            return application.handle(response)
+        attributes = {REQUEST_ID: response.request_id}
+        span = self._start(
+            f"response {_readable(pattern)}", SpanKind.INTERNAL, traceparent, attributes
+        )
+        outer = _make_current(span)
+        try:
+            return application.handle(response)
+        finally:
+            context.detach(outer)
+            span.end()
+
+    # Spans
+
+    def _if_not_kept(self, parent: str) -> str:
+        """The ids to hand on where a trace is not kept; an empty text where it is.
+
+        The samplers go by the trace's id and its parent. A span made next has the id they saw.
+        """
+        if not parent:
+            trace_id = random.getrandbits(128)
+            if self._samples(_NOTHING, trace_id):
+                self._ids.next = trace_id
+                return ""
+            return f"00-{trace_id:032x}-{random.getrandbits(64):016x}-00"
+        kept = parent.endswith(_SAMPLED)
+        if not self._asks_the_parent:
+            kept = self._samples(_below(parent), int(parent[3:35], 16))
+        return "" if kept else f"{parent[:-2]}00"
+
+    def _samples(self, parent: Context, trace_id: int) -> bool:
+        decision = self._sampler.should_sample(parent, trace_id, "").decision
+        return decision is Decision.RECORD_AND_SAMPLE
+
+    def _start_web(self, application: "Brubeck", request: Any, parent: str) -> Span:
+        route = _readable(application.pattern_of(request))
+        method = request.method if request.method in _METHODS else "_OTHER"
+        attributes = {
+            "http.request.method": method,
+            "url.path": request.path,
+            "url.scheme": "http",
+            "network.protocol.version": request.version.removeprefix("HTTP/"),
+            REQUEST_ID: request.request_id,
+        }
+        if route:
+            attributes["http.route"] = route
+        name = f"{method if method != '_OTHER' else 'HTTP'} {route}".rstrip()
+        return self._start(name, SpanKind.SERVER, parent, attributes)
+
+    def _start_service(self, application: "Brubeck", request: Any, parent: str) -> Span:
+        route = _readable(application.pattern_of(request))
+        name = f"{request.method} {route}".rstrip()
+        attributes = _of_service(request)
+        instance = getattr(application.msg_conn, "instance", "")
+        return self._start(name, SpanKind.SERVER, parent, attributes | {REPLICA: instance})
+
+    def _start(self, name: str, kind: SpanKind, parent: str, attributes: dict[str, Any]) -> Span:
+        return self._tracer.start_span(name, _below(parent), kind, attributes)
+
+
+class _Ids(RandomIdGenerator):
+    """Random ids; a trace that the sampler was asked about has the id it was asked with."""
+
+    next = 0
+
+    def generate_trace_id(self) -> int:
+        chosen, self.next = self.next, 0
+        return chosen or super().generate_trace_id()
+
+
+class _WarnsOnce(SpanExporter):
+    """Says in one line that spans cannot be sent, and in one that they can again."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self._failing = False
+        for name in _REPETITIVE:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        try:
+            result = self._exporter.export(spans)
+        except Exception as error:  # noqa: BLE001  # whatever a library raises: spans are lost
+            logger.debug("spans were not sent: %s", type(error).__name__)
+            result = SpanExportResult.FAILURE
+        failing = result is not SpanExportResult.SUCCESS
+        if failing and not self._failing:
+            logger.warning(
+                "the receiver of traces does not take them; they are dropped until it does"
+            )
+        elif self._failing and not failing:
+            logger.info("the receiver of traces takes them again")
+        self._failing = failing
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+
+class _TraceIds(logging.Filter):
+    """Gives the lines of whoever handles a message the id of its trace."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not getattr(record, "trace_id", ""):
+            record.trace_id = traceparent_of(trace.get_current_span())[3:35]
+        return True
+
+
+def _make_current(span: Span) -> Token[Context]:
+    return context.attach(trace.set_span_in_context(span, _NOTHING))
+
+
+def _below(parent: str) -> Context:
+    """What makes a span the child of another one; of none, if there is none."""
+    return trace.set_span_in_context(SpanElsewhere(parent), _NOTHING) if parent else _NOTHING
+
+
+def _with_traceparent(message: M, traceparent: str) -> M:
+    if message.traceparent == traceparent:
+        return message
+    if isinstance(message, Struct):
+        return replace(message, traceparent=traceparent)
+    message.traceparent = traceparent
+    return message
+
+
+def _of_service(request: Any) -> dict[str, Any]:
+    """What both ends say of a call."""
+    return {
+        "rpc.system.name": "brubeck",
+        "rpc.method": f"{request.method} {request.path}",
+        REQUEST_ID: request.request_id,
+    }
+
+
+def _readable(pattern: str) -> str:
+    return pattern.removeprefix("^").removesuffix("$")
+
+
+def _end(span: Span, status_code: int) -> None:
+    if status_code >= 500:
+        _fail(span, str(status_code))
+    span.end()
+
+
+def _fail(span: Span, error_type: str) -> None:
+    """Say that a span failed; what was said first is the cause."""
+    if isinstance(span, ReadableSpan) and "error.type" not in (span.attributes or {}):
+        span.set_attribute("error.type", error_type)
+        span.set_status(StatusCode.ERROR)
