@@ -47,6 +47,7 @@ class Connection:
         """
         self._application = application
         self._in_hand.pool = application.pool
+        self._job_type = _MessageJob if application.tracing is None else _TracedJob
         self._open()
         try:
             self._stopping.wait()
@@ -124,8 +125,7 @@ class Connection:
         body comes piece by piece, and returns it, or an error's, when it has come to its end.
         """
         application = self._application
-        kind = _MessageJob if application.tracing is None else _TracedJob
-        job = kind(application, message, base_handler, answer, begin=begin, stream=stream)
+        job = self._job_type(application, message, base_handler, answer, begin=begin, stream=stream)
         self._in_hand.start(job, seconds)
         return job
 

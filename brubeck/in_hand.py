@@ -31,10 +31,8 @@ class Job:
         self.key = 0
         self.greenlet: Any = None
         self.prolonged_until = 0.0
-        self.ended = False
-        """Whether what `work` returns is wanted no more."""
-        self.late = False
-        """Whether that is because the deadline came first."""
+        self.ended = self.late = False
+        """Whether what `work` returns is wanted no more; because the deadline came first."""
 
     def work(self) -> Any:
         """Do it. Answers its own errors: must not raise."""

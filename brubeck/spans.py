@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextvars import Token
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import gevent
 from msgspec import Struct
@@ -65,6 +65,7 @@ _REPETITIVE = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "
 """Loggers that say the same for each batch that cannot be sent."""
 
 M = TypeVar("M", bound=Any)
+C = TypeVar("C", bound=Callable[..., Any])
 
 
 def parse_traceparent(value: str) -> str:
@@ -130,33 +131,32 @@ class ServerSpan:
         self._span.end()
 
 
-class CallSpan:
-    """What is recorded of a call to a service."""
+class RecordedCall:
+    """A call to a service that is recorded: called in place of `call`, it does the same."""
 
-    __slots__ = ("_span",)
+    __slots__ = ("_call", "_span")
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, span: Span, call: Callable[..., Any]) -> None:
         self._span = span
+        self._call = call
 
-    def telling(self, on_sent: Callable[[str], object] | None) -> Callable[[str], object]:
-        """Notes which replica got the call, and passes that on."""
+    def __call__(self, *args: Any, on_sent: Callable[[str], object] | None, **options: Any) -> Any:
+        """The response; raises what `call` raises."""
 
         def sent(instance: str) -> None:
             self._span.set_attribute(REPLICA, instance)
             if on_sent is not None:
                 on_sent(instance)
 
-        return sent
-
-    def answered(self, status_code: int) -> None:
-        """There is a response."""
-        self._span.set_attribute(RPC_STATUS, str(status_code))
-        _end(self._span, status_code)
-
-    def failed(self, error: BaseException) -> None:
-        """There is none."""
-        _fail(self._span, type(error).__name__)
-        self._span.end()
+        try:
+            response = self._call(*args, on_sent=sent, **options)
+        except BaseException as error:
+            _fail(self._span, type(error).__name__)
+            self._span.end()
+            raise
+        self._span.set_attribute(RPC_STATUS, str(response.status_code))
+        _end(self._span, response.status_code)
+        return response
 
 
 class Tracing:
@@ -231,15 +231,15 @@ class Tracing:
 
     # Calls that are made, and their responses
 
-    def begin_call(self, addr: str | Sequence[str], request: M) -> tuple[M, CallSpan | None]:
-        """Begin with a call: the ServiceRequest to send, and what is recorded of it, if anything.
+    def begin_call(self, addr: str | Sequence[str], request: M, call: C) -> tuple[M, C]:
+        """Begin with a call: the ServiceRequest to send, and what to call in place of `call`.
 
         It belongs to the current span; in a greenlet that has none, to where the request is from.
         """
         parent = traceparent_of(trace.get_current_span()) or parse_traceparent(request.traceparent)
         ids = self._if_not_kept(parent)
         if ids:
-            return _with_traceparent(request, ids), None
+            return _with_traceparent(request, ids), call
         span = self._start(
             f"{request.method} {request.path}",
             SpanKind.CLIENT,
@@ -247,7 +247,7 @@ class Tracing:
             _of_service(request)
             | {"server.address": addr if isinstance(addr, str) else list(addr)},
         )
-        return _with_traceparent(request, traceparent_of(span)), CallSpan(span)
+        return _with_traceparent(request, traceparent_of(span)), cast(C, RecordedCall(span, call))
 
     def handle_response(self, application: "Brubeck", response: Any, traceparent: str) -> Any:
         """What the application's handler for a response returns; it belongs to the call."""

@@ -18,7 +18,7 @@ from brubeckservice.registry import Addr, Passphrase, Services
 from brubeckservice.replicas import ReplicaState
 
 if TYPE_CHECKING:
-    from brubeck.spans import CallSpan, Tracing
+    from brubeck.spans import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -132,17 +132,16 @@ class ServiceClientMixin:
             ValueError: if the request is too long.
             LookupError: if the service is not registered.
         """
-        connection = self._services.open(addr)
-        request, span = _begin_call(self, addr, request)
-        response = self._call(
-            connection,
-            request,
-            span,
-            self._seconds(timeout),
-            idempotent,
-            on_progress=on_progress,
-            on_sent=on_sent,
-        )
+        services = self._services
+        connection = services.open(addr)
+        call, tracing = connection.call, _tracing(self)
+        if tracing is not None:
+            request, call = tracing.begin_call(addr, request, call)
+        seconds = self._seconds(timeout)
+        try:
+            response = call(request, seconds, idempotent, on_progress=on_progress, on_sent=on_sent)
+        finally:
+            services.done_with(connection)
         return response, _handle_response(self, request, response)
 
     def send_service_request_nowait(
@@ -166,55 +165,30 @@ class ServiceClientMixin:
         # What cannot be sent, however long its numbers get, fails here and not where nobody sees.
         protocol.encode(replace(request, id=protocol.MAX_ID, budget=protocol.MAX_BUDGET))
         connection = self._services.open(addr)
-        request, span = _begin_call(self, addr, request)
+        call, tracing = connection.call, _tracing(self)
+        if tracing is not None:
+            request, call = tracing.begin_call(addr, request, call)
         if connection.background.full():
             self._services.done_with(connection)
-            error = ServiceRefused("too many calls are under way")
-            if span is not None:
-                span.failed(error)
-            _handle_response(self, request, _failed(request, error))
+            _handle_response(
+                self, request, _failed(request, ServiceRefused("too many calls are under way"))
+            )
         else:
-            call = partial(
-                self._call,
-                connection,
+            prepared = partial(
+                call,
                 request,
-                span,
                 self._seconds(timeout),
                 idempotent,
                 on_progress=on_progress,
                 on_sent=on_sent,
             )
-            connection.background.spawn(self._call_in_background, request, call)
+            connection.background.spawn(self._call_in_background, connection, request, prepared)
 
-    def _call(
+    def _call_in_background(
         self,
         connection: ServiceClientConnection,
         request: ServiceRequest,
-        span: "CallSpan | None",
-        seconds: float,
-        idempotent: bool,
-        *,
-        on_progress: OnProgress | None,
-        on_sent: OnSent | None,
-    ) -> ServiceResponse:
-        if span is not None:
-            on_sent = span.telling(on_sent)
-        try:
-            response = connection.call(
-                request, seconds, idempotent, on_progress=on_progress, on_sent=on_sent
-            )
-        except BaseException as error:
-            if span is not None:
-                span.failed(error)
-            raise
-        finally:
-            self._services.done_with(connection)
-        if span is not None:
-            span.answered(response.status_code)
-        return response
-
-    def _call_in_background(
-        self, request: ServiceRequest, call: Callable[[], ServiceResponse]
+        call: Callable[[], ServiceResponse],
     ) -> None:
         if (tracing := _tracing(self)) is not None:
             tracing.resume(request.traceparent)
@@ -230,6 +204,8 @@ class ServiceClientMixin:
                 extra={"request_id": request.request_id},
             )
             response = _failed(request, error)
+        finally:
+            self._services.done_with(connection)
         _handle_response(self, request, response)
 
     def _seconds(self, timeout: float | None) -> float:
@@ -250,22 +226,12 @@ def _tracing(caller: object) -> "Tracing | None":
     return getattr(getattr(caller, "application", None), "tracing", None)
 
 
-def _begin_call(
-    caller: object, addr: Addr, request: ServiceRequest
-) -> "tuple[ServiceRequest, CallSpan | None]":
-    """The request as it is sent, and what is recorded of the call."""
-    tracing = _tracing(caller)
-    return (request, None) if tracing is None else tracing.begin_call(addr, request)
-
-
 def _handle_response(caller: object, request: ServiceRequest, response: ServiceResponse) -> Any:
     """What the application's handler for a response returns; None where it has none."""
     application = getattr(caller, "application", None)
-    if application is None:
-        return None
-    if application.tracing is None:
-        return application.handle(response)
-    return application.tracing.handle_response(application, response, request.traceparent)
+    if application is not None and application.tracing is not None:
+        return application.tracing.handle_response(application, response, request.traceparent)
+    return None if application is None else application.handle(response)
 
 
 def _failed(request: ServiceRequest, error: ServiceError) -> ServiceResponse:

@@ -14,6 +14,7 @@ from tests.bench.processes import (
     new_ports,
     running,
 )
+from tests.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class System:
     environment: Mapping[str, str] = field(default_factory=dict)
     web_server: str = "mongrel2"
     pages: str = ""
+    receiver_port: int = 0
+    """Where its traces go, if it makes any."""
 
     @property
     def pages_program(self) -> str:
@@ -45,16 +48,33 @@ class System:
         ports = new_ports(addresses)
         address = ",".join(map(address_of, ports))
         command = module(self.python, f"{self.program}_service", address, f"{seconds:g}")
-        with running(command, folder, self.environment) as process:
+        with contextlib.ExitStack() as stack:
+            if self.receiver_port:
+                receiver = module(OUR_PYTHON, "receiver", str(self.receiver_port))
+                stack.enter_context(running(receiver, folder, port=self.receiver_port))
+            process = stack.enter_context(running(command, folder, self.environment))
             for port in ports:
                 process.wait_until_it_listens(port)
             yield address, process
 
 
+RECEIVER_PORT = free_port()
 OURS = System("ours", "ours", environment={"LOG_LEVEL": "INFO", "LOG_FORMAT": "json"})
 OURS_QUIET = System(
     "ours-quiet", "ours", environment={"LOG_LEVEL": "WARNING", "LOG_FORMAT": "json"}
 )
+OURS_TRACED = System(
+    "ours-traced",
+    "ours",
+    environment={
+        **OURS.environment,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{RECEIVER_PORT}",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0.01",
+    },
+    receiver_port=RECEIVER_PORT,
+)
+"""One trace of a hundred is kept, and sent to a receiver."""
 FLOORS = (System("floor", "floor"), System("floor-asyncio", "floor_asyncio"))
 """Bare pyzmq: blocking, and on asyncio. No security, no deadlines, no routes."""
 PEERS = (

@@ -2,7 +2,7 @@
 
 import gevent
 
-from brubeck import environment, logs
+from brubeck import environment, logs, tracing
 from brubeck.request_handling import Brubeck
 from brubeckservice.base import ServiceClientMixin
 from brubeckservice.testing import NoConnection
@@ -34,6 +34,7 @@ def main() -> None:
     logs.configure(environment.text("LOG_LEVEL"), environment.text("LOG_FORMAT"))
     load = Load.asked_for()
     caller = Caller(load.address, load.path)
+    caller.application.tracing = tracing.start()
     caller.check_service(caller.address)
     for _ in range(load.held):
         gevent.spawn(caller.call, load.payload, "/held")
