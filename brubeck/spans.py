@@ -28,7 +28,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import Decision, ParentBased
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
@@ -55,6 +55,8 @@ RPC_STATUS = "rpc.response.status_code"
 _TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
+_AS_WE_WRITE_IT = re.compile("00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-0[01]")
+
 _SAMPLED = "1"
 """How a `traceparent` ends whose trace is kept, as `parse_traceparent` writes it."""
 _METHODS = frozenset(
@@ -73,6 +75,8 @@ def parse_traceparent(value: str) -> str:
 
     Of a later version, what version 00 knows counts (W3C Trace Context, section 4.3).
     """
+    if _AS_WE_WRITE_IT.fullmatch(value):
+        return value
     match = _TRACEPARENT.fullmatch(value)
     if match is None:
         return ""
@@ -103,6 +107,8 @@ def traceparent_of(span: Span) -> str:
     """The `traceparent` by which others refer to a span; an empty text if it has no ids."""
     if isinstance(span, SpanElsewhere):
         return span.traceparent
+    if span is trace.INVALID_SPAN:
+        return ""
     ids = span.get_span_context()
     sampled = ids.trace_flags & TraceFlags.SAMPLED
     return f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{sampled:02x}" if ids.is_valid else ""
@@ -167,6 +173,9 @@ class Tracing:
         self._ids = ids
         self._sampler = provider.sampler
         self._asks_the_parent = isinstance(provider.sampler, ParentBased)
+        root = getattr(provider.sampler, "_root", provider.sampler)
+        # What it would say of a trace without a parent, but several times as fast.
+        self._bound = root.bound if isinstance(root, TraceIdRatioBased) else None
         self._tracer = provider.get_tracer("brubeck")
         self._log_filter = _TraceIds()
         for handler in logging.getLogger().handlers:
@@ -206,7 +215,7 @@ class Tracing:
         recorded of it, if anything is.
         """
         web = message.transport == "http"
-        given = message.headers.get("traceparent", "") if web else message.traceparent
+        given = message.headers.get("traceparent") if web else message.traceparent
         parent = parse_traceparent(given) if given else ""
         ids = self._if_not_kept(parent)
         if ids:
@@ -236,7 +245,9 @@ class Tracing:
 
         It belongs to the current span; in a greenlet that has none, to where the request is from.
         """
-        parent = traceparent_of(trace.get_current_span()) or parse_traceparent(request.traceparent)
+        parent = traceparent_of(trace.get_current_span())
+        if not parent and request.traceparent:
+            parent = parse_traceparent(request.traceparent)
         ids = self._if_not_kept(parent)
         if ids:
             return _with_traceparent(request, ids), call
@@ -274,15 +285,24 @@ class Tracing:
         The samplers go by the trace's id and its parent. A span made next has the id they saw.
         """
         if not parent:
-            trace_id = random.getrandbits(128)
-            if self._samples(_NOTHING, trace_id):
+            bits = random.getrandbits(192)
+            trace_id = bits >> 64
+            if self._samples_root(trace_id):
                 self._ids.next = trace_id
                 return ""
-            return f"00-{trace_id:032x}-{random.getrandbits(64):016x}-00"
+            ids = f"{bits:048x}"
+            return f"00-{ids[:32]}-{ids[32:]}-00"
         kept = parent.endswith(_SAMPLED)
         if not self._asks_the_parent:
             kept = self._samples(_below(parent), int(parent[3:35], 16))
-        return "" if kept else f"{parent[:-2]}00"
+        if kept:
+            return ""
+        return parent if parent.endswith("-00") else f"{parent[:-2]}00"
+
+    def _samples_root(self, trace_id: int) -> bool:
+        if self._bound is not None:
+            return trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < self._bound
+        return self._samples(_NOTHING, trace_id)
 
     def _samples(self, parent: Context, trace_id: int) -> bool:
         decision = self._sampler.should_sample(parent, trace_id, "").decision
