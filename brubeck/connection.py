@@ -19,7 +19,7 @@ from brubeck.response import Response
 
 if TYPE_CHECKING:
     from brubeck.application import Brubeck
-    from brubeck.spans import ServerSpan, Tracing
+    from brubeck.spans import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -171,25 +171,22 @@ class _MessageJob(Job):
 class _TracedJob(_MessageJob):
     """One that belongs to a trace, and may be recorded."""
 
-    __slots__ = ("_span", "_tracing")
-
-    def __init__(self, application: "Brubeck", *rest: Any, **options: Any) -> None:
-        super().__init__(application, *rest, **options)
-        self._tracing = cast("Tracing", application.tracing)
-        self._span: ServerSpan | None = None
+    __slots__ = ("_span",)
 
     def work(self) -> Any:
-        self._message, self._span = self._tracing.begin(self._application, self._message)
+        tracing = cast("Tracing", self._application.tracing)
+        self._message, self._span = tracing.begin(self._application, self._message)
         result = super().work()
         if self._span is not None and self.ended and not self.late:
             self._span.abandoned()
         return result
 
     def too_late(self) -> Any:
-        self._tracing.resume(self._message.traceparent)
+        cast("Tracing", self._application.tracing).resume(self._message.traceparent)
         return super().too_late()
 
     def answer(self, result: Any) -> None:
         super().answer(result)
-        if self._span is not None:
-            self._span.answered(result.status_code)
+        span = getattr(self, "_span", None)  # there is none if it was never begun
+        if span is not None:
+            span.answered(result.status_code)

@@ -63,6 +63,8 @@ _METHODS = frozenset(
     ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
 )
 _NOTHING = Context()
+[_CURRENT_SPAN] = trace.set_span_in_context(trace.INVALID_SPAN, _NOTHING)
+"""The key of a context's span: what is done for every message goes by it directly."""
 _REPETITIVE = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "urllib3")
 """Loggers that say the same for each batch that cannot be sent."""
 
@@ -107,8 +109,6 @@ def traceparent_of(span: Span) -> str:
     """The `traceparent` by which others refer to a span; an empty text if it has no ids."""
     if isinstance(span, SpanElsewhere):
         return span.traceparent
-    if span is trace.INVALID_SPAN:
-        return ""
     ids = span.get_span_context()
     sampled = ids.trace_flags & TraceFlags.SAMPLED
     return f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{sampled:02x}" if ids.is_valid else ""
@@ -245,7 +245,7 @@ class Tracing:
 
         It belongs to the current span; in a greenlet that has none, to where the request is from.
         """
-        parent = traceparent_of(trace.get_current_span())
+        parent = _current_traceparent()
         if not parent and request.traceparent:
             parent = parse_traceparent(request.traceparent)
         ids = self._if_not_kept(parent)
@@ -378,12 +378,19 @@ class _TraceIds(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not getattr(record, "trace_id", ""):
-            record.trace_id = traceparent_of(trace.get_current_span())[3:35]
+            record.trace_id = _current_traceparent()[3:35]
         return True
 
 
 def _make_current(span: Span) -> Token[Context]:
-    return context.attach(trace.set_span_in_context(span, _NOTHING))
+    return context.attach(Context({_CURRENT_SPAN: span}))
+
+
+def _current_traceparent() -> str:
+    span = context.get_value(_CURRENT_SPAN)
+    if type(span) is SpanElsewhere:
+        return span.traceparent
+    return traceparent_of(span) if isinstance(span, Span) else ""
 
 
 def _below(parent: str) -> Context:
