@@ -193,8 +193,22 @@ def test_an_installation_can_be_used_and_describes_itself(installed: Path, tmp_p
     assert described["version"] == __version__
     assert described["requires_python"] == ">=3.11"
     assert described["license_expression"] == "MIT"
-    assert len(described["requires_dist"]) == len(PROJECT["dependencies"])
+    extra = PROJECT["optional-dependencies"]["tracing"]
+    assert len(described["requires_dist"]) == len(PROJECT["dependencies"]) + len(extra)
+    assert described["provides_extra"] == ["tracing"]
     assert described["description"] == (ROOT / "README.md").read_text()
+
+
+def test_traces_without_their_packages_end_the_start_with_one_sentence(
+    installed: Path, tmp_path: Path
+) -> None:
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+    with pytest.raises(AssertionError) as said:
+        run([installed, "-I", "-c", USE + "app.run()"], tmp_path, **endpoint)
+    assert str(said.value).splitlines()[-1] == (
+        "OTEL_EXPORTER_OTLP_ENDPOINT is set, but opentelemetry is not installed: "
+        "pip install 'brubeck-services[tracing]'"
+    )
 
 
 def test_an_installation_brings_its_types(installed: Path, tmp_path: Path) -> None:

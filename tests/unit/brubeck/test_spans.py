@@ -1,0 +1,277 @@
+"""What becomes of messages and calls where there are traces."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextvars import copy_context
+from typing import Any
+
+import gevent
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
+
+from brubeck import spans
+from brubeck.request import Request
+from brubeck.request_handling import Brubeck, WebMessageHandler
+from brubeck.spans import SpanElsewhere, Tracing, parse_traceparent, traceparent_of
+from brubeckservice.base import ServiceClientMixin, ServiceMessageHandler, ServiceRequest
+from brubeckservice.testing import NoConnection, stand_in
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+SPAN = "b7ad6b7169203331"
+KEPT = f"00-{TRACE}-{SPAN}-01"
+NOT_KEPT = f"00-{TRACE}-{SPAN}-00"
+ADDR = "tcp://prices:9000"
+
+
+@pytest.mark.parametrize(
+    ("value", "known"),
+    [
+        (KEPT, KEPT),
+        (NOT_KEPT, NOT_KEPT),
+        (f"00-{TRACE}-{SPAN}-ff", KEPT),
+        (f"00-{TRACE}-{SPAN}-02", NOT_KEPT),
+        (f"cc-{TRACE}-{SPAN}-01", KEPT),
+        (f"cc-{TRACE}-{SPAN}-01-what-will-be", KEPT),
+        (f"00-{TRACE}-{SPAN}-01-what-will-be", ""),
+        (f"cc-{TRACE}-{SPAN}-01.what-will-be", ""),
+        (f"ff-{TRACE}-{SPAN}-01", ""),
+        (f"00-{'0' * 32}-{SPAN}-01", ""),
+        (f"00-{TRACE}-{'0' * 16}-01", ""),
+        (f"00-{TRACE.upper()}-{SPAN}-01", ""),
+        (f"00-{TRACE}-{SPAN}", ""),
+        (f"00-{TRACE}-{SPAN}-01\n", ""),
+        (f"{KEPT}, {KEPT}", ""),
+        ("", ""),
+    ],
+)
+def test_a_traceparent_counts_if_it_is_one(value: str, known: str) -> None:
+    assert parse_traceparent(value) == known
+
+
+def test_a_span_elsewhere_has_the_ids_it_is_known_by() -> None:
+    ids = SpanElsewhere(KEPT).get_span_context()
+    assert (f"{ids.trace_id:032x}", f"{ids.span_id:016x}") == (TRACE, SPAN)
+    assert ids.is_remote
+    assert ids.trace_flags.sampled
+
+
+class Price(ServiceMessageHandler):
+    """The service's handler, and the caller's for its response."""
+
+    def request(self) -> Any:
+        return self.render(200)
+
+    response = request
+
+
+class Page(ServiceClientMixin, WebMessageHandler):
+    """Calls the service, in a way that the query says."""
+
+    def get(self) -> Any:
+        request = self.create_service_request("/price")
+        if self.get_argument("nowait"):
+            self.send_service_request_nowait(ADDR, request)
+        else:
+            self.send_service_request(ADDR, request)
+        return self.render()
+
+
+class Broken(WebMessageHandler):
+    """Raises what nobody may read in a span."""
+
+    def get(self) -> Any:
+        raise RuntimeError("the password is secret")
+
+
+class Traced:
+    """Two applications whose spans stay here."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self.kept = InMemorySpanExporter()
+        ids = spans._Ids()
+        provider = TracerProvider(sampler, id_generator=ids, shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(self.kept))
+        self.tracing = Tracing(provider, ids)
+        self.site = Brubeck(
+            NoConnection(), [("^/page/([0-9]+)$", Page), ("^/broken$", Broken), ("^/price$", Price)]
+        )
+        self.service = Brubeck(NoConnection(), [("^/price$", Price)])
+        self.site.tracing = self.service.tracing = self.tracing
+
+    def ask(self, path: str, **headers: str) -> Request:
+        """Handle a request as a connection does; the request."""
+        path, _, query = path.partition("?")
+        request = Request({"PATH": path, "QUERY": query, **headers}, request_id="r-1")
+
+        def handle() -> None:
+            _, span = self.tracing.begin(self.site, request)
+            with stand_in(self.site, ADDR, self.service):
+                answer = self.site.handle(request, WebMessageHandler)
+            if span is not None:
+                span.answered(answer.status_code)
+
+        gevent.spawn(handle).get()
+        return request
+
+    @property
+    def spans(self) -> Mapping[str, ReadableSpan]:
+        """Those that were kept, by their names."""
+        return {span.name: span for span in self.kept.get_finished_spans()}
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Handlers of logging keep no filter of ours."""
+    before = [list(handler.filters) for handler in logging.getLogger().handlers]
+    yield
+    for handler, filters in zip(logging.getLogger().handlers, before, strict=False):
+        handler.filters[:] = filters
+
+
+@pytest.fixture
+def traced(handlers: None) -> Traced:
+    """Every trace is kept unless its parent is not."""
+    return Traced(ParentBased(ALWAYS_ON))
+
+
+def test_a_request_continues_the_browsers_trace(traced: Traced) -> None:
+    request = traced.ask("/page/7", traceparent=KEPT)
+    span = traced.spans["GET /page/([0-9]+)"]
+    assert span.context is not None
+    assert span.parent is not None
+    assert f"{span.context.trace_id:032x}" == TRACE
+    assert f"{span.parent.span_id:016x}" == SPAN
+    assert request.traceparent == f"00-{TRACE}-{span.context.span_id:016x}-01"
+
+
+@pytest.mark.parametrize("query", ["", "?nowait=1"])
+def test_a_call_and_its_response_are_below_the_request(traced: Traced, query: str) -> None:
+    traced.ask(f"/page/7{query}")
+    page, call = traced.spans["GET /page/([0-9]+)"], traced.spans["request /price"]
+    response = traced.spans["response /price"]
+    assert page.parent is None
+    assert call.parent is not None
+    assert response.parent is not None
+    assert page.context is not None
+    assert call.context is not None
+    assert call.parent.span_id == page.context.span_id
+    assert response.parent.span_id == call.context.span_id
+    assert call.attributes == {
+        "rpc.system.name": "brubeck",
+        "rpc.method": "request /price",
+        "brubeck.request_id": "r-1",
+        "brubeck.replica": "stand-in",
+        "server.address": ADDR,
+        "rpc.response.status_code": "200",
+    }
+
+
+def test_a_trace_that_is_not_kept_is_handed_on_as_it_is(traced: Traced) -> None:
+    told = []
+    with stand_in(traced.site, ADDR, lambda request: told.append(request.traceparent) or {}):
+        request = Request({"PATH": "/page/7", "traceparent": NOT_KEPT}, request_id="r-1")
+        _, span = traced.tracing.begin(traced.site, request)
+        traced.site.handle(request, WebMessageHandler)
+    assert span is None
+    assert not traced.spans
+    assert told == [NOT_KEPT]
+    assert request.traceparent == NOT_KEPT
+
+
+@pytest.mark.parametrize(
+    ("sampler", "kept"),
+    [(ParentBased(TraceIdRatioBased(0)), False), (TraceIdRatioBased(1), True)],
+    ids=["none", "all, whatever the parent says"],
+)
+def test_the_sampler_decides(handlers: None, sampler: Sampler, kept: bool) -> None:
+    traced = Traced(sampler)
+    request = traced.ask("/page/7", **({"traceparent": NOT_KEPT} if kept else {}))
+    assert bool(traced.spans) == kept
+    assert request.traceparent.endswith("-01" if kept else "-00")
+    assert request.traceparent[3:35].strip("0")
+
+
+def test_as_many_traces_are_kept_as_the_ratio_says(handlers: None) -> None:
+    traced = Traced(ParentBased(TraceIdRatioBased(0.25)))
+    flags = [traced.ask("/nowhere").traceparent[-2:] for _ in range(400)]
+    assert 40 <= flags.count("01") <= 180
+    assert len(traced.kept.get_finished_spans()) == flags.count("01")
+
+
+def test_a_greenlet_without_a_span_calls_for_the_request_it_is_from(traced: Traced) -> None:
+    request = ServiceRequest(0, 0, "/price", traceparent=KEPT)
+    sent, _ = gevent.spawn(traced.tracing.begin_call, ADDR, request, print).get()
+    assert sent.traceparent[:36] == KEPT[:36]
+    assert sent.traceparent != KEPT
+
+
+def test_a_failure_is_known_by_its_class_alone(traced: Traced) -> None:
+    traced.ask("/broken")
+    span = traced.spans["GET /broken"]
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == "RuntimeError"
+    assert not span.events
+    assert "secret" not in span.to_json()
+
+
+def test_no_span_has_a_header_or_a_query(traced: Traced) -> None:
+    traced.ask("/page/7?token=secret", cookie="secret", authorization="secret")
+    assert traced.spans
+    assert not any("secret" in span.to_json() for span in traced.spans.values())
+
+
+def test_a_method_that_nobody_knows_names_no_span(traced: Traced) -> None:
+    traced.ask("/page/7", METHOD="MADEUP")
+    assert "HTTP /page/([0-9]+)" in traced.spans
+
+
+def test_a_users_own_span_is_part_of_the_trace(traced: Traced) -> None:
+    _, span = traced.tracing.begin(traced.site, Request({"PATH": "/", "traceparent": KEPT}))
+    assert span is not None
+    with traced.tracing._tracer.start_as_current_span("mine") as mine:
+        request = ServiceRequest(0, 0, "/price", traceparent=KEPT)
+        _, call = traced.tracing.begin_call(ADDR, request, lambda **_: Price)
+    assert call._span.parent.span_id == mine.get_span_context().span_id  # type: ignore[attr-defined]
+
+
+def test_a_log_line_has_the_id_of_the_trace_that_is_being_handled(traced: Traced) -> None:
+    def line() -> Any:
+        record = logging.LogRecord("brubeck.test", logging.INFO, "file", 1, "text", (), None)
+        spans._TraceIds().filter(record)
+        return vars(record)["trace_id"]
+
+    def handle(traceparent: str) -> Any:
+        traced.tracing.begin(traced.site, Request({"traceparent": traceparent}))
+        return line(), copy_context().run(line)
+
+    assert gevent.spawn(handle, KEPT).get() == (TRACE, TRACE)
+    assert gevent.spawn(handle, NOT_KEPT).get() == (TRACE, TRACE)
+    assert gevent.spawn(line).get() == ""
+
+
+class Failing(SpanExporter):
+    """Fails, in one way or another, until it is told not to."""
+
+    fails = True
+
+    def export(self, _spans: Any) -> SpanExportResult:
+        if self.fails:
+            raise OSError("nobody is there")
+        return SpanExportResult.SUCCESS
+
+
+def test_a_receiver_that_fails_is_complained_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    receiver = Failing()
+    exporter = spans._WarnsOnce(receiver)
+    for receiver.fails in (True, True, False, False, True):
+        exporter.export([])
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
+
+
+def test_no_span_is_named_by_nothing() -> None:
+    assert traceparent_of(trace.INVALID_SPAN) == ""
