@@ -131,13 +131,8 @@ class ServiceClientMixin:
         """
         connection = self._services.open(addr)
         try:
-            response = connection.call(
-                request,
-                self._seconds(timeout),
-                idempotent,
-                on_progress=on_progress,
-                on_sent=on_sent,
-            )
+            seconds = self._seconds(timeout)
+            response = connection.call(request, seconds, idempotent, on_progress, on_sent)
         finally:
             self._services.done_with(connection)
         return response, _handle_response(self, response)
@@ -167,14 +162,8 @@ class ServiceClientMixin:
             self._services.done_with(connection)
             _handle_response(self, _failed(request, ServiceRefused("too many calls are under way")))
         else:
-            call = partial(
-                connection.call,
-                request,
-                self._seconds(timeout),
-                idempotent,
-                on_progress=on_progress,
-                on_sent=on_sent,
-            )
+            seconds = self._seconds(timeout)
+            call = partial(connection.call, request, seconds, idempotent, on_progress, on_sent)
             connection.background.spawn(self._call_in_background, connection, request, call)
 
     def _call_in_background(
