@@ -146,7 +146,9 @@ class RecordedCall:
         self._span = span
         self._call = call
 
-    def __call__(self, *args: Any, on_sent: Callable[[str], object] | None, **options: Any) -> Any:
+    def __call__(
+        self, request: Any, seconds: float, idempotent: bool, on_progress: Any, on_sent: Any
+    ) -> Any:
         """The response; raises what `call` raises."""
 
         def sent(instance: str) -> None:
@@ -155,7 +157,7 @@ class RecordedCall:
                 on_sent(instance)
 
         try:
-            response = self._call(*args, on_sent=sent, **options)
+            response = self._call(request, seconds, idempotent, on_progress, sent)
         except BaseException as error:
             _fail(self._span, type(error).__name__)
             self._span.end()

@@ -135,11 +135,11 @@ class ServiceClientMixin:
         services = self._services
         connection = services.open(addr)
         call, tracing = connection.call, _tracing(self)
-        if tracing is not None:
-            request, call = tracing.begin_call(addr, request, call)
-        seconds = self._seconds(timeout)
         try:
-            response = call(request, seconds, idempotent, on_progress=on_progress, on_sent=on_sent)
+            if tracing is not None:
+                request, call = tracing.begin_call(addr, request, call)
+            seconds = self._seconds(timeout)
+            response = call(request, seconds, idempotent, on_progress, on_sent)
         finally:
             services.done_with(connection)
         return response, _handle_response(self, request, response)
@@ -174,14 +174,8 @@ class ServiceClientMixin:
                 self, request, _failed(request, ServiceRefused("too many calls are under way"))
             )
         else:
-            prepared = partial(
-                call,
-                request,
-                self._seconds(timeout),
-                idempotent,
-                on_progress=on_progress,
-                on_sent=on_sent,
-            )
+            seconds = self._seconds(timeout)
+            prepared = partial(call, request, seconds, idempotent, on_progress, on_sent)
             connection.background.spawn(self._call_in_background, connection, request, prepared)
 
     def _call_in_background(

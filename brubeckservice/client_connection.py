@@ -63,7 +63,6 @@ class ServiceClientConnection:
         request: ServiceRequest,
         timeout: float,
         idempotent: bool = False,
-        *,
         on_progress: OnProgress | None = None,
         on_sent: OnSent | None = None,
     ) -> ServiceResponse:
@@ -81,7 +80,7 @@ class ServiceClientConnection:
         """
         if gevent.get_hub() is not self._hub:
             raise RuntimeError("a call from another thread, such as that of a cpu_bound method")
-        deadline = time.monotonic() + timeout
+        end = time.monotonic() + timeout
         if not self.replicas:
             self.replicas.wait_for_first_attempt(timeout)
         tried: list[Session] = []
@@ -89,8 +88,7 @@ class ServiceClientConnection:
         while True:
             session = self.replicas.take(avoid=tried)
             try:
-                left = deadline - time.monotonic()
-                return self._call_at(session, request, left, on_progress, on_sent)
+                return self._call_at(session, request, end - time.monotonic(), on_progress, on_sent)
             except (ServiceRefused, ServiceLost) as error:
                 tried.append(session)
                 if error.may_have_run:

@@ -71,6 +71,10 @@ class Outbox:
 
     def _next_batch(self) -> list[bytes]:
         batch: list[bytes] = []
+        if self._bytes < protocol.MAX_BATCH_BYTES:  # as a rule
+            batch.extend(self._messages)
+            self._messages.clear()
+            return batch
         size = 0
         while self._messages and size < protocol.MAX_BATCH_BYTES:
             size += len(self._messages[0])

@@ -92,7 +92,6 @@ class StandIn:
         request: ServiceRequest,
         timeout: float,
         _idempotent: bool = False,
-        *,
         on_progress: OnProgress | None = None,
         on_sent: OnSent | None = None,
     ) -> ServiceResponse:

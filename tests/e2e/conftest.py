@@ -5,10 +5,12 @@ import sys
 from collections.abc import Generator, Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.containers import add_logs, docker_answers
+from tests.e2e.browser import Reader, chromium_at
 from tests.e2e.deployment import Deployment
-from tests.needs import ROOT, need
+from tests.needs import ROOT, need, program
 from tests.ports import free_port
 
 SHARED = pytest.StashKey[Deployment]()
@@ -55,6 +57,24 @@ def deployment_to_break(deployment: Deployment) -> Iterator[Deployment]:
     """The deployment, for tests that break something: it is repaired after each."""
     yield deployment
     deployment.repair()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The distribution's Chromium."""
+    path = program("chromium")
+    need(path, "Chromium")
+    assert path
+    with chromium_at(path) as browser:
+        yield browser
+
+
+@pytest.fixture
+def reader(chromium: Browser, deployment: Deployment) -> Iterator[Reader]:
+    """Somebody who opens pages."""
+    reader = Reader(chromium, deployment.port)
+    yield reader
+    reader.close()
 
 
 @pytest.hookimpl(wrapper=True)

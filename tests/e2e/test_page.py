@@ -2,85 +2,24 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.e2e.browser import ARTIFACTS, DESKTOP, LOOKS, Reader
 from tests.e2e.deployment import Deployment
-from tests.needs import ROOT, need, program
 
-CHROMIUM_ARGUMENTS = [  # no sandbox: it does not start as root otherwise
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-ARTIFACTS = ROOT / "artifacts"
-
-DESKTOP = {"width": 1200, "height": 900}
-PHONE = {"width": 360, "height": 740}
-
-PAGES = {"front": "/", "async": "/service/async", "sync": "/service/sync", "404": "/no/such/page"}
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """The distribution's Chromium."""
-    path = program("chromium")
-    need(path, "Chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-class Reader:
-    """Opens pages of the deployment, and collects what the browser complains about."""
-
-    def __init__(self, browser: Browser, port: int) -> None:
-        self._browser = browser
-        self._address = f"http://127.0.0.1:{port}"
-        self._contexts: list[BrowserContext] = []
-        self.complaints: list[str] = []
-
-    def open(self, path: str, **options: Any) -> Page:
-        """The page at a path, in a window of its own."""
-        context = self._browser.new_context(base_url=self._address, **options)
-        self._contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("requestfailed", lambda request: self.complaints.append(request.url))
-        page.goto(path)
-        return page
-
-    def close(self) -> None:
-        """Close all windows."""
-        for context in self._contexts:
-            context.close()
-
-
-@pytest.fixture
-def reader(chromium: Browser, deployment: Deployment) -> Iterator[Reader]:
-    """Somebody who opens pages."""
-    reader = Reader(chromium, deployment.port)
-    yield reader
-    reader.close()
+PAGES = {
+    "front": "/",
+    "async": "/service/async",
+    "sync": "/service/sync",
+    "live": "/live",
+    "404": "/no/such/page",
+}
 
 
 # Each page, as each reader sees it; a picture of it stays in `artifacts/`
-
-LOOKS: dict[str, dict[str, Any]] = {
-    "desktop": {"viewport": DESKTOP, "color_scheme": "light"},
-    "dark": {"viewport": DESKTOP, "color_scheme": "dark"},
-    "phone": {"viewport": PHONE, "color_scheme": "light", "is_mobile": True, "has_touch": True},
-}
 
 
 @pytest.fixture(

@@ -58,6 +58,7 @@ def test_an_inlet_that_finishes_gets_all_that_was_sent_to_it_and_others_get_the_
     def inlet() -> Inlet:
         socket = receiving.socket(zmq.PULL)
         socket.set(zmq.HEARTBEAT_IVL, 20)  # many are written after the end
+        socket.set(zmq.HEARTBEAT_TIMEOUT, 10_000)  # else 20 ms too: a busy machine would cut
         made = Inlet(socket, received.extend)
         socket.connect(f"tcp://127.0.0.1:{port}")
         return made

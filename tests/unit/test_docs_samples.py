@@ -60,7 +60,7 @@ def words_of_the_repository() -> set[str]:
 
 
 REPOSITORY = words_of_the_repository()
-ELSEWHERE = {"COMPOSE_PROJECT_NAME", "NoneType", "temp_store", *dir(builtins)}
+ELSEWHERE = {"COMPOSE_PROJECT_NAME", "EventSource", "NoneType", "temp_store", *dir(builtins)}
 """Names that others gave."""
 
 NAME = re.compile(r"\b(?:[A-Za-z]+_\w+|_\w+|[A-Z][a-z0-9]+(?:[A-Z]\w*)+|[A-Z]{4,})\b")

@@ -171,6 +171,14 @@ def test_the_readme_shows_the_top_level_of_the_repository() -> None:
     assert {line.split()[0] for line in tree.splitlines()} == there
 
 
+def test_the_readmes_screenshots_are_those_that_the_tests_take() -> None:
+    shown = set(re.findall(r"\(docs/([\w-]+\.png)\)", README.read_text()))
+    taken = re.findall(r'PICTURES / "([^"]+)"', (ROOT / "tests/e2e/test_live.py").read_text())
+
+    assert shown == set(taken)
+    assert shown == {path.name for path in (ROOT / "docs").glob("*.png")}
+
+
 def test_the_readme_names_every_way_a_call_can_fail() -> None:
     shown = {
         (row["Error"], int(row["Status"]), row["May have run"] == "yes")

@@ -80,7 +80,7 @@ def test_a_caller_is_told_again_when_another_replica_gets_its_call(
         told.append(instance)
         if len(told) == 1:
             (session,) = (s for s in caller.sessions(addr) if s.instance == instance)
-            gevent.spawn(session._end, ServiceLost("cut"))
+            gevent.get_hub().loop.run_callback(session._end, ServiceLost("cut"))
 
     caller.ask(addr, "/echo", {"seconds": 0.2}, idempotent=True, on_sent=cut_off_the_first)
 

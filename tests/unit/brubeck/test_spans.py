@@ -235,7 +235,7 @@ def test_a_users_own_span_is_part_of_the_trace(traced: Traced) -> None:
     assert span is not None
     with traced.tracing._tracer.start_as_current_span("mine") as mine:
         request = ServiceRequest(0, 0, "/price", traceparent=KEPT)
-        _, call = traced.tracing.begin_call(ADDR, request, lambda **_: Price)
+        _, call = traced.tracing.begin_call(ADDR, request, print)
     assert call._span.parent.span_id == mine.get_span_context().span_id  # type: ignore[attr-defined]
 
 

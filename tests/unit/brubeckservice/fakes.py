@@ -30,7 +30,6 @@ class FakeConnection:
         request: ServiceRequest,
         timeout: float,
         idempotent: bool = False,
-        *,
         on_progress: OnProgress | None = None,
         on_sent: OnSent | None = None,
     ) -> ServiceResponse:
