@@ -13,12 +13,16 @@ from typing import Any, NamedTuple
 Target = Callable[..., Any]
 
 
+_NO_ARGUMENTS: tuple[tuple[str, ...], Mapping[str, str]] = (), MappingProxyType({})
+
+
 class Route(NamedTuple):
-    """A handler class or function, and the arguments the url holds for it."""
+    """A handler class or function, the arguments the url holds for it, and the rule's pattern."""
 
     target: Target
     args: tuple[str, ...] = ()
     kwargs: Mapping[str, str] = MappingProxyType({})
+    pattern: str = ""
 
 
 class Router:
@@ -46,7 +50,8 @@ class Router:
         """The first rule of this transport that matches, or None."""
         for pattern, target in self._rules.get(transport, ()):
             if match := pattern.match(path):
-                return Route(target, *_url_arguments(match)) if pattern.groups else Route(target)
+                args, kwargs = _url_arguments(match) if pattern.groups else _NO_ARGUMENTS
+                return Route(target, args, kwargs, pattern.pattern)
         return None
 
 

@@ -46,22 +46,22 @@ def router(*rules: tuple[str, type]) -> Router:
 def test_a_pattern_a_path_and_the_arguments_of_the_url(
     pattern: str, path: str, arguments: tuple[tuple[str, ...], dict[str, str]] | None
 ) -> None:
-    expected = None if arguments is None else Route(Web, *arguments)
+    expected = None if arguments is None else Route(Web, *arguments, pattern)
     assert router((pattern, Web)).route("http", path) == expected
 
 
 def test_the_first_pattern_that_matches_wins() -> None:
     first = router((r"^/a", Web), (r"^/", Other))
-    assert first.route("http", "/a") == Route(Web, (), {})
-    assert first.route("http", "/b") == Route(Other, (), {})
+    assert first.route("http", "/a") == Route(Web, (), {}, r"^/a")
+    assert first.route("http", "/b") == Route(Other, (), {}, r"^/")
 
 
 def test_a_message_reaches_only_the_handlers_of_its_transport() -> None:
     # Given a path at which both kinds of handlers stand
     table = router((r"^/both", Service), (r"^/both", Web), (r"^/service", Service), (r"^/web", Web))
     # Then
-    assert table.route("http", "/both") == Route(Web, (), {})
-    assert table.route("service", "/both") == Route(Service, (), {})
+    assert table.route("http", "/both") == Route(Web, (), {}, r"^/both")
+    assert table.route("service", "/both") == Route(Service, (), {}, r"^/both")
     assert table.route("http", "/service") is None
     assert table.route("service", "/web") is None
 
@@ -69,7 +69,7 @@ def test_a_message_reaches_only_the_handlers_of_its_transport() -> None:
 def test_a_function_answers_http() -> None:
     table = Router()
     table.add(r"^/", function)
-    assert table.route("http", "/") == Route(function, (), {})
+    assert table.route("http", "/") == Route(function, (), {}, r"^/")
     assert table.route("service", "/") is None
 
 

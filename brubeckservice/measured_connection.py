@@ -1,0 +1,45 @@
+"""The caller's connection where calls are measured; elsewhere they pay nothing for it."""
+
+import time
+from collections.abc import Sequence
+
+from brubeck.metrics import ABANDONED, Metrics, status_class
+from brubeckservice.client_connection import ServiceClientConnection
+from brubeckservice.errors import ServiceError
+from brubeckservice.progress import OnProgress, OnSent
+from brubeckservice.protocol import ServiceRequest, ServiceResponse
+
+
+class MeasuredConnection(ServiceClientConnection):
+    """Counts each call once, with its outcome, however often it was tried."""
+
+    def __init__(
+        self, addr: str | Sequence[str], passphrase: str | Sequence[str], metrics: Metrics
+    ) -> None:
+        super().__init__(addr, passphrase)
+        self._metrics = metrics
+
+    def call(
+        self,
+        request: ServiceRequest,
+        timeout: float,
+        idempotent: bool = False,
+        *,
+        on_progress: OnProgress | None = None,
+        on_sent: OnSent | None = None,
+    ) -> ServiceResponse:
+        """As `ServiceClientConnection.call`."""
+        started = time.monotonic()
+        outcome = ABANDONED
+        try:
+            response = super().call(
+                request, timeout, idempotent, on_progress=on_progress, on_sent=on_sent
+            )
+            outcome = status_class(response.status_code)
+        except ServiceError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            seconds = time.monotonic() - started
+            self._metrics.call_ended(self.name, outcome, seconds, request.request_id)
+        return response
