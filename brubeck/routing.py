@@ -50,8 +50,8 @@ class Router:
         """The first rule of this transport that matches, or None."""
         for pattern, target in self._rules.get(transport, ()):
             if match := pattern.match(path):
-                args, kwargs = _url_arguments(match) if pattern.groups else _NO_ARGUMENTS
-                return Route(target, args, kwargs, pattern.pattern)
+                arguments = _url_arguments(match) if pattern.groups else _NO_ARGUMENTS
+                return Route(target, *arguments, pattern.pattern)
         return None
 
 
