@@ -7,6 +7,7 @@ process's event loop answers, so that one which is stuck or frozen does not look
 import logging
 from collections.abc import Callable, Iterator
 from itertools import accumulate
+from socket import gethostname
 from typing import Any
 
 import gevent
@@ -96,7 +97,7 @@ class _Ours(Collector):
         self._readings = readings
 
     def collect(self) -> Iterator[Metric]:
-        yield InfoMetricFamily("brubeck_build", "What runs here.", {"version": __version__})
+        yield InfoMetricFamily("brubeck_build", "What runs here.", {"version": __version__, "host": gethostname()})
         abandoned = CounterMetricFamily(
             "brubeck_abandoned",
             "Messages whose sender had gone before they were answered, by pattern.",
