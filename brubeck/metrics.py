@@ -9,7 +9,7 @@ that nobody outside can make series. Knows neither sockets nor Prometheus' forma
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -51,6 +51,8 @@ class Reading(NamedTuple):
 
 
 READINGS: Mapping[str, str] = {
+    "brubeck_build_info": "What runs here: 1.",
+    "brubeck_abandoned_total": "Messages whose sender had gone before their answer, by pattern.",
     "brubeck_healthy": "1 if the process says `ok` to health checks, else 0.",
     "brubeck_in_hand": "Messages being handled: HTTP requests, or calls in a service.",
     "brubeck_in_hand_limit": "Messages that may be handled at a time; more are refused.",
@@ -140,12 +142,17 @@ class Metrics:
         )
         self.event_loop_lag.series[()] = Series()
         self.abandoned: Counter[str] = Counter()
-        """Messages whose sender had gone before they were answered, by pattern."""
+        """Messages whose sender had gone before their answer, by pattern."""
 
     @property
     def durations(self) -> tuple[Durations, ...]:
         """All of them."""
         return self.requests, self.executions, self.calls, self.event_loop_lag
+
+    def readings(self) -> Iterator[Reading]:
+        """What is counted without a duration."""
+        for pattern, count in self.abandoned.items():
+            yield Reading("brubeck_abandoned_total", count, {"pattern": pattern})
 
     def request_answered(
         self, method: str, pattern: str, status: int, seconds: float, request_id: str

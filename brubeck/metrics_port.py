@@ -5,8 +5,8 @@ process's event loop answers, so that one which is stuck or frozen does not look
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, chain
 from socket import gethostname
 from typing import Any
 
@@ -24,7 +24,6 @@ from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
-    InfoMetricFamily,
     Metric,
 )
 from prometheus_client.registry import Collector
@@ -97,17 +96,9 @@ class _Ours(Collector):
         self._readings = readings
 
     def collect(self) -> Iterator[Metric]:
-        yield InfoMetricFamily("brubeck_build", "What runs here.", {"version": __version__, "host": gethostname()})
-        abandoned = CounterMetricFamily(
-            "brubeck_abandoned",
-            "Messages whose sender had gone before they were answered, by pattern.",
-            labels=("pattern",),
-        )
-        for pattern, count in self._metrics.abandoned.items():
-            abandoned.add_metric((pattern,), count)
-        yield abandoned
         yield from map(_histogram, self._metrics.durations)
-        yield from _families(self._readings())
+        build = Reading("brubeck_build_info", 1, {"version": __version__, "host": gethostname()})
+        yield from _families(chain([build], self._metrics.readings(), self._readings()))
 
 
 def _histogram(durations: Durations) -> Metric:
@@ -133,7 +124,7 @@ def _exemplar(newest: Measured | None) -> tuple[()] | tuple[Exemplar]:
     return (Exemplar({"request_id": newest.request_id}, newest.seconds, newest.time),)
 
 
-def _families(readings: Iterator[Reading]) -> Iterator[Metric]:
+def _families(readings: Iterable[Reading]) -> Iterator[Metric]:
     families: dict[str, Metric] = {}
     for name, value, labels in readings:
         if name not in families:

@@ -14,7 +14,7 @@ def samples(port: int) -> Iterator[Sample]:
     """All of it, read as OpenMetrics."""
     answer = ask(port, "/metrics", headers={"Accept": f"{OPENMETRICS}; version=1.0.0"}, timeout=10)
     assert (answer.status, answer.headers.get_content_type()) == (200, OPENMETRICS)
-    for family in text_string_to_metric_families(answer.text):
+    for family in text_string_to_metric_families(answer.text):  # type: ignore[no-untyped-call]
         yield from family.samples
 
 

@@ -43,7 +43,7 @@ def options() -> argparse.Namespace:
 
 def chosen_systems(asked: argparse.Namespace) -> list[System]:
     """The systems to measure."""
-    everyone = [*systems.FLOORS, systems.OURS, systems.OURS_QUIET]
+    everyone = [*systems.FLOORS, systems.OURS, systems.OURS_QUIET, systems.OURS_MEASURED]
     if asked.peers:
         everyone += systems.PEERS
     names = asked.systems.split(",") if asked.systems else [system.name for system in everyone]

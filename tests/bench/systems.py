@@ -55,6 +55,11 @@ OURS = System("ours", "ours", environment={"LOG_LEVEL": "INFO", "LOG_FORMAT": "j
 OURS_QUIET = System(
     "ours-quiet", "ours", environment={"LOG_LEVEL": "WARNING", "LOG_FORMAT": "json"}
 )
+OURS_MEASURED = System(
+    "ours-metrics",
+    "ours",
+    environment={"LOG_LEVEL": "INFO", "LOG_FORMAT": "json", "METRICS": "on"},
+)
 FLOORS = (System("floor", "floor"), System("floor-asyncio", "floor_asyncio"))
 """Bare pyzmq: blocking, and on asyncio. No security, no deadlines, no routes."""
 PEERS = (

@@ -1,6 +1,7 @@
 """Prometheus beside a deployment, as `docker compose --profile observability up` adds it."""
 
 import json
+import time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -55,7 +56,7 @@ class Prometheus:
         return health
 
     def wait_for_targets(self, *, seconds: float = 30.0, **numbers: int) -> None:
-        """Wait until it has collected from so many of each job (with `_` for `-`), and no others."""
+        """Wait until it collects from that many of each job (`_` for `-`), and no more."""
         wanted = {name.replace("_", "-"): ["up"] * number for name, number in numbers.items()}
         eventually(lambda: self.targets() == wanted, f"{wanted}", seconds=seconds)
 
@@ -63,6 +64,18 @@ class Prometheus:
         """What a query for one number brings; 0 if nothing."""
         result = self._get("/api/v1/query", query=query)["result"]
         return float(result[0]["value"][1]) if result else 0.0
+
+    def wait_for_value(self, query: str, value: float, *, seconds: float = 20.0) -> None:
+        """Wait until a query brings this number."""
+        eventually(lambda: self.value(query) == value, f"{query} is {value}", seconds=seconds)
+
+    def exemplars(self, series: str) -> set[str]:
+        """The ids of requests that it keeps beside the last minute of a series."""
+        now = time.time()
+        found = self._get(
+            "/api/v1/query_exemplars", query=series, start=f"{now - 60}", end=f"{now + 1}"
+        )
+        return {e["labels"]["request_id"] for serie in found for e in serie["exemplars"]}
 
     def firing(self) -> set[str]:
         """The names of the alerts that fire."""

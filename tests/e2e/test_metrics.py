@@ -28,7 +28,8 @@ def prometheus(deployment: Deployment) -> Iterator[Prometheus]:
 def test_promtool_finds_the_configuration_right_and_the_alerts_as_tested(
     prometheus: Prometheus,
 ) -> None:
-    promtool = ("exec", "--no-TTY", "--workdir", "/etc/prometheus", "prometheus", "promtool")
+    where = ("--workdir", "/etc/prometheus", "--env", "TMPDIR=/prometheus")
+    promtool = ("exec", "--no-TTY", *where, "prometheus", "promtool")
 
     assert "SUCCESS" in prometheus.compose(*promtool, "check", "config", "prometheus.yml")
     assert "SUCCESS" in prometheus.compose(*promtool, "test", "rules", "alerts_test.yml")
@@ -64,12 +65,11 @@ def test_it_counts_each_request_call_and_execution_once(
         'brubeck_call_duration_seconds_count{outcome="2xx"}',
         'brubeck_execution_duration_seconds_count{pattern="^/service/slow$",status="200"}',
     ):
-        eventually(
-            lambda query=f"sum({series})": prometheus.value(query) == REQUESTS,
-            f"{series} is {REQUESTS}",
-            seconds=20,
-        )
+        prometheus.wait_for_value(f"sum({series})", REQUESTS)
     assert prometheus.value("count(brubeck_replicas{state='ready'} == 2)") == 2
+    ids = prometheus.exemplars("brubeck_execution_duration_seconds_bucket")
+    assert ids
+    assert ids <= {answer.request_id for answer in answers}
 
 
 def test_it_finds_a_replica_that_comes_later(prometheus: Prometheus) -> None:
@@ -90,9 +90,7 @@ def test_a_frozen_replica_raises_an_alarm_until_it_goes_on(
 
     docker("pause", frozen)
     try:
-        eventually(
-            lambda: prometheus.firing() == {"ReplicaNotAnswering"}, "the alarm", seconds=60
-        )
+        eventually(lambda: prometheus.firing() == {"ReplicaNotAnswering"}, "the alarm", seconds=60)
         assert deployment.ask("/").status == 200
     finally:
         docker("unpause", frozen)
