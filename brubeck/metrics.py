@@ -6,10 +6,10 @@ What is only looked at when somebody asks, such as the length of a queue, its ow
 that nobody outside can make series. Knows neither sockets nor Prometheus' format.
 """
 
-import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from time import time
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -73,13 +73,10 @@ READINGS: Mapping[str, str] = {
 """The help texts of all readings, by their names; those of counters end in `_total`."""
 
 
-class Measured(NamedTuple):
-    """One measured thing, to be looked up in the logs."""
+Measured = tuple[str, float, float]
+"""One measured thing, to be looked up in the logs: its request's id, its duration, and when."""
 
-    request_id: str
-    seconds: float
-    time: float
-    """Seconds since 1970."""
+Labels = tuple[str | int, ...]
 
 
 class Series:
@@ -103,9 +100,9 @@ class Durations:
         self.name = name
         self.help = help
         self.labels = labels
-        self.series: dict[tuple[str, ...], Series] = {}
+        self.series: dict[Labels, Series] = {}
 
-    def observe(self, labels: tuple[str, ...], seconds: float, request_id: str = "") -> None:
+    def observe(self, labels: Labels, seconds: float, request_id: str = "") -> None:
         """Count one, and remember the request it was about."""
         series = self.series.get(labels)
         if series is None:
@@ -114,7 +111,7 @@ class Durations:
         series.counts[bucket] += 1
         series.sum += seconds
         if request_id:
-            series.newest[bucket] = Measured(request_id, seconds, time.time())
+            series.newest[bucket] = request_id, seconds, time()
 
 
 class Metrics:
@@ -159,11 +156,7 @@ class Metrics:
     ) -> None:
         """Count an HTTP request that got its answer."""
         name = method if method in METHODS else OTHER
-        self.requests.observe((name, pattern, str(status)), seconds, request_id)
-
-    def call_ended(self, service: str, outcome: str, seconds: float, request_id: str) -> None:
-        """Count a call that got its outcome."""
-        self.calls.observe((service, outcome), seconds, request_id)
+        self.requests.observe((name, pattern, status), seconds, request_id)
 
 
 def status_class(status: int) -> str:

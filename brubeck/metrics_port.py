@@ -104,7 +104,7 @@ class _Ours(Collector):
 def _histogram(durations: Durations) -> Metric:
     family = HistogramMetricFamily(durations.name, durations.help, labels=durations.labels)
     for labels, series in durations.series.items():
-        family.add_metric(labels, _buckets(series), series.sum)
+        family.add_metric([str(label) for label in labels], _buckets(series), series.sum)
     return family
 
 
@@ -119,9 +119,10 @@ def _buckets(series: Series) -> list[Bucket]:
 
 
 def _exemplar(newest: Measured | None) -> tuple[()] | tuple[Exemplar]:
-    if newest is None or len(newest.request_id) > MAX_EXEMPLAR_ID:  # a caller may send any
+    if newest is None or len(newest[0]) > MAX_EXEMPLAR_ID:  # a caller may send any
         return ()
-    return (Exemplar({"request_id": newest.request_id}, newest.seconds, newest.time),)
+    request_id, seconds, time = newest
+    return (Exemplar({"request_id": request_id}, seconds, time),)
 
 
 def _families(readings: Iterable[Reading]) -> Iterator[Metric]:

@@ -7,6 +7,7 @@ nothing a browser sends can run a service handler, and no service reply a web ha
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -25,11 +26,17 @@ class Route(NamedTuple):
     pattern: str = ""
 
 
+CACHED = 256
+"""Paths whose routes are remembered; browsers make them up to 16 KiB long."""
+
+
 class Router:
     """The routing table."""
 
     def __init__(self) -> None:
         self._rules: dict[str, list[tuple[re.Pattern[str], Target]]] = {}
+        self.route = lru_cache(CACHED)(self._route)
+        """The route of a path, by its transport; None if there is none."""
 
     def add(self, pattern: str, target: Target) -> None:
         """Append a rule.
@@ -45,8 +52,9 @@ class Router:
             raise ValueError(f"route {pattern!r}: {error}") from None
         transport = getattr(target, "transport", "http")
         self._rules.setdefault(transport, []).append((compiled, target))
+        self.route.cache_clear()
 
-    def route(self, transport: str, path: str) -> Route | None:
+    def _route(self, transport: str, path: str) -> Route | None:
         """The first rule of this transport that matches, or None."""
         for pattern, target in self._rules.get(transport, ()):
             if match := pattern.match(path):

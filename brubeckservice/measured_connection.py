@@ -17,7 +17,7 @@ class MeasuredConnection(ServiceClientConnection):
         self, addr: str | Sequence[str], passphrase: str | Sequence[str], metrics: Metrics
     ) -> None:
         super().__init__(addr, passphrase)
-        self._metrics = metrics
+        self._durations = metrics.calls
 
     def call(
         self,
@@ -41,5 +41,5 @@ class MeasuredConnection(ServiceClientConnection):
             raise
         finally:
             seconds = time.monotonic() - started
-            self._metrics.call_ended(self.name, outcome, seconds, request.request_id)
+            self._durations.observe((self.name, outcome), seconds, request.request_id)
         return response

@@ -259,17 +259,12 @@ class ServiceConnection(Connection):
             logger.error("%s: the response %s", request.path, error, extra=extra)
             response = request.error_reply(500 if isinstance(error, TypeError) else 413)
             message = protocol.encode(response)
-        logger.info(
-            "called %s %s %d in %.0f ms",
-            request.method,
-            request.path,
-            response.status_code,
-            (time.monotonic() - started) * 1000,
-            extra=extra,
-        )
+        seconds = time.monotonic() - started
+        said = request.method, request.path, response.status_code, seconds * 1000
+        logger.info("called %s %s %d in %.0f ms", *said, extra=extra)
         if (metrics := self._application.metrics) is not None:
-            labels = self._application.pattern_of(request), str(response.status_code)
-            metrics.executions.observe(labels, time.monotonic() - started, request.request_id)
+            labels = self._application.pattern_of(request), response.status_code
+            metrics.executions.observe(labels, seconds, request.request_id)
         if not caller.outbox.append(message):
             self.dropped["unread"] += 1
             self._complain("a caller does not read its answers; one was dropped")

@@ -83,7 +83,7 @@ def test_prometheus_reads_what_was_observed() -> None:
 def test_a_bucket_names_the_newest_request_in_it() -> None:
     metrics = Metrics()
     for request_id, seconds in (("older", 0.2), ("newer", 0.21), ("slow", 7.0)):
-        metrics.call_ended("s", "2xx", seconds, request_id)
+        metrics.calls.observe(("s", "2xx"), seconds, request_id)
 
     exemplars = {
         sample.labels["le"]: sample.exemplar.labels["request_id"]
@@ -97,8 +97,8 @@ def test_a_bucket_names_the_newest_request_in_it() -> None:
 def test_an_id_that_a_caller_made_too_long_is_left_out_and_a_strange_one_is_not_misread() -> None:
     metrics = Metrics()
     strange = 'a "quoted"\nline\\'
-    metrics.executions.observe(("^/$", "200"), 0.2, "x" * 200)
-    metrics.executions.observe(("^/$", "200"), 2.0, strange)
+    metrics.executions.observe(("^/$", 200), 0.2, "x" * 200)
+    metrics.executions.observe(("^/$", 200), 2.0, strange)
 
     exemplars = [s.exemplar.labels["request_id"] for s in samples_of(metrics) if s.exemplar]
 
@@ -143,8 +143,8 @@ def test_a_hundred_thousand_paths_and_methods_make_no_more_series_than_routes() 
             count(application, message, 404)
 
     assert set(metrics_of(application).requests.series) == {
-        ("GET", r"^/item/(\d+)$", "404"),
-        ("other", "unmatched", "404"),
+        ("GET", r"^/item/(\d+)$", 404),
+        ("other", "unmatched", 404),
     }
 
 
