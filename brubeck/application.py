@@ -158,7 +158,7 @@ class Brubeck:
 
     def pattern_of(self, message: Any) -> str:
         """The pattern of a message's route, or what stands for it where there is none."""
-        route = self.route_message(message)
+        route = self._router.route(message.transport, message.path)
         return UNMATCHED if route is None else route.pattern
 
     def readings(self) -> Iterator[Reading]:

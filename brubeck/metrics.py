@@ -39,7 +39,7 @@ METHODS = frozenset(
 ABANDONED = "abandoned"
 """The outcome of a call whose caller was ended, or ended it, before there was one."""
 
-_CLASSES = {100 * n: f"{n}xx" for n in range(1, 6)}
+_CLASSES = {n: f"{n}xx" for n in range(1, 6)}
 
 
 class Reading(NamedTuple):
@@ -161,4 +161,4 @@ class Metrics:
 
 def status_class(status: int) -> str:
     """`2xx` and so on."""
-    return _CLASSES.get(status // 100 * 100, OTHER)
+    return _CLASSES.get(status // 100, OTHER)
