@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from brubeck.routing import Route, Router
+from brubeck.routing import CACHED, Route, Router
 
 
 class Web:
@@ -82,3 +82,21 @@ def test_a_pattern_that_is_no_regular_expression_is_refused_by_name(pattern: str
 def test_a_target_that_cannot_be_called_is_refused_by_its_pattern() -> None:
     with pytest.raises(ValueError, match=r"'/page'.*neither a class nor a function"):
         Router().add("/page", "Page")  # type: ignore[arg-type]
+
+
+def test_a_rule_that_is_added_later_counts_for_paths_seen_before() -> None:
+    table = router((r"^/a$", Web))
+    assert table.route("http", "/b") is None
+
+    table.add(r"^/b$", Other)
+
+    assert table.route("http", "/b") == Route(Other, (), {}, r"^/b$")
+
+
+def test_so_many_paths_are_remembered_and_no_more() -> None:
+    table = router((r"^/(\d+)$", Web))
+
+    for number in range(2 * CACHED):
+        table.route("http", f"/{number}")
+
+    assert table.route.cache_info().currsize == CACHED
