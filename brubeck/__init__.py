@@ -3,3 +3,5 @@
 Importing this package does nothing. Importing `brubeck.connections` or
 `brubeck.request_handling` makes the process cooperative (gevent's `patch_all`).
 """
+
+__version__ = "0.1.0"

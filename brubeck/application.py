@@ -8,7 +8,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import gevent
@@ -19,6 +19,7 @@ from brubeck.cookies import Secret
 from brubeck.errors import NothingRendered, StatusError, status_of
 from brubeck.handlers import MessageHandler
 from brubeck.health import serve_health
+from brubeck.metrics import Metrics, Reading
 from brubeck.response import Response
 from brubeck.routing import Route, Router, Target, call
 from brubeck.watchdog import watch_event_loop
@@ -67,6 +68,8 @@ class Brubeck:
         health_port: port on 127.0.0.1 for health checks (see `brubeck.health`); 0 for none.
         watchdog_timeout: seconds that the event loop may stand still before the process ends
             with status 70 (see `brubeck.watchdog`); 0 for ever.
+        metrics_port: port, of every address of this host, for `/metrics` (see
+            `brubeck.metrics_port`); 0 for none, and then nothing is counted.
     """
 
     def __init__(  # noqa: PLR0917  # in the order of the original's
@@ -88,6 +91,7 @@ class Brubeck:
         drain_timeout: float = 25.0,
         health_port: int = 0,
         watchdog_timeout: float = 30.0,
+        metrics_port: int = 0,
     ) -> None:
         if msg_conn is None:
             raise ValueError("msg_conn is missing: where should messages come from?")
@@ -108,6 +112,9 @@ class Brubeck:
         self.watchdog_timeout = watchdog_timeout
         self.tracing: Tracing | None = None
         """Makes traces, once `run` has found that they are wanted."""
+        self.metrics_port = metrics_port
+        self.metrics = Metrics() if metrics_port else None
+        """What is counted, if anything is."""
         self._resources: dict[Any, Any] = {}
         self._router = Router()
         for pattern, target in handler_tuples or ():
@@ -156,7 +163,14 @@ class Brubeck:
 
     def pattern_of(self, message: Any) -> str:
         """The pattern of a message's route as it was given; an empty text if there is no route."""
-        return self._router.pattern_of(message.transport, message.path)
+        route = self._router.route(message.transport, message.path)
+        return "" if route is None else route.pattern
+
+    def readings(self) -> Iterator[Reading]:
+        """What the connections say when somebody reads the metrics."""
+        for connection in (self.msg_conn, *list(self._resources.values())):
+            if (readings := getattr(connection, "readings", None)) is not None:
+                yield from readings()
 
     def handle(self, message: Any, base_handler: type[MessageHandler] | None = None) -> Any:
         """The answer to a message. Raises nothing: an error is answered as an error.
@@ -215,18 +229,29 @@ class Brubeck:
         _spare_the_garbage_collector()
         if self.watchdog_timeout:
             watch_event_loop(self.watchdog_timeout)
-        health = serve_health(self.health_port, self.msg_conn.health) if self.health_port else None
+        servers = self._serve_operators()
         logger.info("started")
         try:
             self.msg_conn.recv_forever_ever(self)
         finally:
-            if health is not None:
-                health.stop()
+            for server in servers:
+                server.stop()
             for resource in list(self._resources.values()):
                 resource.close()
             if self.tracing is not None:
                 self.tracing.stop()
         logger.info("stopped")
+
+    def _serve_operators(self) -> list[Any]:
+        servers: list[Any] = []
+        if self.health_port:
+            servers.append(serve_health(self.health_port, self.msg_conn.health))
+        if self.metrics is not None:
+            # Here, because it loads what is not needed without it.
+            from brubeck.metrics_port import MetricsPort  # noqa: PLC0415
+
+            servers.append(MetricsPort(self.metrics_port, self.metrics, self.readings))
+        return servers
 
     def _stop(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

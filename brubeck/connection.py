@@ -6,7 +6,8 @@ application in a greenlet, and ends when what is in hand is answered.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from gevent.event import Event
@@ -14,6 +15,7 @@ from gevent.event import Event
 from brubeck.handlers import MessageHandler
 from brubeck.health import HEALTHY
 from brubeck.in_hand import InHand, Job
+from brubeck.metrics import UNMATCHED, Reading
 from brubeck.request import Request
 from brubeck.response import Response
 
@@ -31,6 +33,10 @@ class Connection:
     """What connections have in common: work in hand, and a life that `stop` ends."""
 
     def __init__(self, max_in_hand: int) -> None:
+        self.dropped: Counter[str] = Counter()
+        """Messages that reached nobody, by the reason."""
+        self.refused: Counter[str] = Counter()
+        """Messages that were not handled, by the reason their senders were told."""
         self._in_hand = InHand(max_in_hand)
         self._stopping = Event()
 
@@ -47,7 +53,7 @@ class Connection:
         """
         self._application = application
         self._in_hand.pool = application.pool
-        self._job_type = _MessageJob if application.tracing is None else _TracedJob
+        self._job_type = MessageJob if application.tracing is None else _TracedJob
         self._open()
         try:
             self._stopping.wait()
@@ -64,6 +70,16 @@ class Connection:
     def health(self) -> str:
         """`ok`, or what is wrong."""
         return HEALTHY
+
+    def readings(self) -> Iterator[Reading]:
+        """How it is, for the metrics."""
+        yield Reading("brubeck_healthy", self.health() == HEALTHY)
+        yield Reading("brubeck_in_hand", len(self._in_hand))
+        yield Reading("brubeck_in_hand_limit", self._in_hand.limit)
+        for reason, count in self.dropped.items():
+            yield Reading("brubeck_dropped_total", count, {"reason": reason})
+        for reason, count in self.refused.items():
+            yield Reading("brubeck_refused_total", count, {"reason": reason})
 
     def send(self, uuid: str, conn_id: str, msg: bytes) -> None:
         """Send bytes to one browser's connection; raises as `reply_bulk`."""
@@ -99,15 +115,28 @@ class Connection:
     def _refuse_new_work(self) -> None:
         """Called once, when `stop` was asked for."""
 
-    def _log_reply(self, request: Request, status_code: int, started: float) -> None:
+    def _note_reply(self, request: Request, status_code: int, started: float) -> None:
+        """Log and count what a browser got."""
+        now = time.monotonic()
         logger.info(
             "replied %s %s %d in %.0f ms",
             request.method,
             request.path,
             status_code,
-            (time.monotonic() - started) * 1000,
+            (now - started) * 1000,
             extra={"request_id": request.request_id, "trace_id": request.traceparent[3:35]},
         )
+        if (metrics := self._application.metrics) is not None:
+            pattern = self._application.pattern_of(request)
+            seconds = (request.answer_begun or now) - started
+            metrics.request_answered(
+                request.method, pattern, status_code, seconds, request.request_id
+            )
+
+    def _note_abandoned(self, message: Any) -> None:
+        """Count a message whose sender has gone before it was answered."""
+        if (metrics := self._application.metrics) is not None:
+            metrics.abandoned[self._application.pattern_of(message) or UNMATCHED] += 1
 
     def _handle(
         self,
@@ -118,7 +147,7 @@ class Connection:
         *,
         begin: Callable[[], object] | None = None,
         stream: Callable[[Job, Response], Response] | None = None,
-    ) -> Job:
+    ) -> "MessageJob":
         """Have the application answer a message, once, within `seconds`.
 
         `begin` is called first, where the message is handled. `stream` is given an answer whose
@@ -130,10 +159,10 @@ class Connection:
         return job
 
 
-class _MessageJob(Job):
+class MessageJob(Job):
     """A message that the application answers."""
 
-    __slots__ = ("_answer", "_application", "_base_handler", "_begin", "_message", "_stream")
+    __slots__ = ("_answer", "_application", "_base_handler", "_begin", "_stream", "message")
 
     def __init__(
         self,
@@ -147,42 +176,45 @@ class _MessageJob(Job):
     ) -> None:
         super().__init__()
         self._application = application
-        self._message = message
+        self.message = message
         self._base_handler = base_handler
         self._answer = answer
         self._begin = begin
         self._stream = stream
 
     def work(self) -> Any:
+        """The application's answer."""
         if self._begin is not None:
             self._begin()
-        answer = self._application.handle(self._message, self._base_handler)
+        answer = self._application.handle(self.message, self._base_handler)
         if self._stream is not None and answer.streamed:
             return self._stream(self, answer)
         return answer
 
     def too_late(self) -> Any:
-        return self._application.refuse(self._message, 504, self._base_handler)
+        """Its answer where the handler took too long."""
+        return self._application.refuse(self.message, 504, self._base_handler)
 
     def answer(self, result: Any) -> None:
+        """Send it."""
         self._answer(result)
 
 
-class _TracedJob(_MessageJob):
+class _TracedJob(MessageJob):
     """One that belongs to a trace, and may be recorded."""
 
     __slots__ = ("_span",)
 
     def work(self) -> Any:
         tracing = cast("Tracing", self._application.tracing)
-        self._message, self._span = tracing.begin(self._application, self._message)
+        self.message, self._span = tracing.begin(self._application, self.message)
         result = super().work()
         if self._span is not None and self.ended and not self.late:
             self._span.abandoned()
         return result
 
     def too_late(self) -> Any:
-        cast("Tracing", self._application.tracing).resume(self._message.traceparent)
+        cast("Tracing", self._application.tracing).resume(self.message.traceparent)
         return super().too_late()
 
     def answer(self, result: Any) -> None:

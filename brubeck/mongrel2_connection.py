@@ -9,7 +9,7 @@ connections from 1 again and would give the answer to somebody else.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from email.utils import formatdate
 from functools import partial
 from typing import TypeVar
@@ -23,6 +23,7 @@ from brubeck.health import HEALTHY
 from brubeck.in_hand import Job
 from brubeck.leases import Leases
 from brubeck.logs import Occasionally
+from brubeck.metrics import Reading
 from brubeck.mongrel2 import Browser
 from brubeck.request import Request
 from brubeck.request_ids import new_request_id
@@ -56,8 +57,8 @@ class Mongrel2Connection(Connection):
                 raise ValueError(f"not an address: {addr!r} (tcp://host:port or ipc://path)")
         self.pull_addr = pull_addr
         self.pub_addr = pub_addr
-        self.dropped = 0
-        """Messages that were no requests, and answers nobody waited for any more."""
+        self.dropped.update(dict.fromkeys(("malformed", "too late", "unread", "not held"), 0))
+        self.refused["overloaded"] = 0
         self._idents: set[bytes] = set()
         self._browsers: dict[Browser, deque[Request]] = {}
         self._jobs: dict[Browser, Job] = {}
@@ -73,6 +74,14 @@ class Mongrel2Connection(Connection):
         if not (self.stopping or (self._pull is not None and self._pull.agreed)):
             return "Mongrel2 sends no requests"
         return HEALTHY
+
+    def readings(self) -> Iterator[Reading]:
+        """How it is, for the metrics."""
+        yield from super().readings()
+        waiting = self._browsers.values()
+        yield Reading("brubeck_leases", len(waiting) if self._leases is not None else 0)
+        yield Reading("brubeck_http_requests_queued", sum(map(len, waiting)) - len(waiting))
+        yield Reading("brubeck_replies_held", len(self._held))
 
     def reply_bulk(self, uuid: str, idents: Sequence[str], data: bytes) -> None:
         """Send the same bytes to several connections of one Mongrel2; none close them."""
@@ -136,9 +145,10 @@ class Mongrel2Connection(Connection):
 
     def _publish(self, uuid: str, message: bytes) -> None:
         if not message.startswith(tuple(self._idents)):
+            self.dropped["not held"] += len(self._held) == MAX_HELD
             self._held.append((uuid, message))
         elif not self._publisher.send([message]):
-            self.dropped += 1
+            self.dropped["unread"] += 1
             self._complain("Mongrel2 does not read its answers; one was dropped")
 
     # A request comes, its answer goes
@@ -147,7 +157,7 @@ class Mongrel2Connection(Connection):
         try:
             sender, conn_id, _, headers, body = message = mongrel2.parse(b"".join(frames))
         except ValueError as error:
-            self.dropped += 1
+            self.dropped["malformed"] += 1
             self._complain("%s", error)
             return
         browser = sender, conn_id
@@ -167,7 +177,8 @@ class Mongrel2Connection(Connection):
 
     def _forget(self, browser: Browser) -> None:
         """Nobody waits there: end what is done for it, and do not begin what waits."""
-        self._browsers.pop(browser, None)
+        for request in self._browsers.pop(browser, ()):
+            self._note_abandoned(request)
         job = self._jobs.pop(browser, None)
         if job is not None:
             self._in_hand.end(job)
@@ -176,6 +187,7 @@ class Mongrel2Connection(Connection):
         """Handle a request; those behind it on its connection wait (RFC 9112, section 9.3.2)."""
         answer = partial(self._answer, request, time.monotonic())
         if self._in_hand.full:
+            self.refused["overloaded"] += 1
             answer(request.error_reply(503))
         elif request.method.startswith(mongrel2.WEBSOCKET):
             request.headers["connection"] = "close"  # Mongrel2 expects frames on it from now on
@@ -199,7 +211,7 @@ class Mongrel2Connection(Connection):
         response, head = self._encoded(request, response)
         if not response.streamed:
             return response  # an error's: this one cannot be sent
-        request.answer_begun = True
+        request.answer_begun = time.monotonic()
         self.reply(request, head)
 
         def send(piece: bytes) -> None:
@@ -212,19 +224,23 @@ class Mongrel2Connection(Connection):
         browser = request.sender, request.conn_id
         waiting = self._browsers.get(browser)
         if not waiting or waiting[0] is not request:
-            self.dropped += 1  # `_forget` ends such work; and nobody ever gets another's answer
+            self.dropped["too late"] += (
+                1  # `_forget` ends such work; and nobody ever gets another's answer
+            )
             return
         self._jobs.pop(browser, None)
-        cut_short = request.answer_begun and not response.streamed
+        cut_short = request.answer_begun > 0 and not response.streamed
         closing = cut_short or request.closes_after(response)
         if not request.answer_begun:
             response, data = self._encoded(request, response)
             self.reply(request, data)
         elif request.takes_chunks and not cut_short:
             self.reply(request, LAST_CHUNK)
-        self._log_reply(request, response.status_code, started)
+        self._note_reply(request, response.status_code, started)
         if closing:
             self.close_bulk(request.sender, [request.conn_id])
+            for unanswered in list(waiting)[1:]:
+                self._note_abandoned(unanswered)
             waiting.clear()
         else:
             waiting.popleft()

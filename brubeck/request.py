@@ -43,8 +43,9 @@ class Request:
         self.conn_id = conn_id
         self.request_id = request_id
         self.is_wsgi = is_wsgi
-        self.answer_begun = False
-        """Whether the head of a streamed answer has been sent: it can be cut, but not replaced."""
+        self.answer_begun = 0.0
+        """When, on the monotonic clock, the head of a streamed answer was sent, if it has been: it
+        can be cut, but not replaced."""
         self.method = headers.get("METHOD", "GET")
         self.path = headers.get("PATH", "/")
 

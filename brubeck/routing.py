@@ -7,18 +7,27 @@ nothing a browser sends can run a service handler, and no service reply a web ha
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 Target = Callable[..., Any]
 
 
+_NO_ARGUMENTS: tuple[tuple[str, ...], Mapping[str, str]] = (), MappingProxyType({})
+
+
 class Route(NamedTuple):
-    """A handler class or function, and the arguments the url holds for it."""
+    """A handler class or function, the arguments the url holds for it, and the rule's pattern."""
 
     target: Target
     args: tuple[str, ...] = ()
     kwargs: Mapping[str, str] = MappingProxyType({})
+    pattern: str = ""
+
+
+CACHED = 256
+"""Paths whose routes are remembered; browsers make them up to 16 KiB long."""
 
 
 class Router:
@@ -26,6 +35,8 @@ class Router:
 
     def __init__(self) -> None:
         self._rules: dict[str, list[tuple[re.Pattern[str], Target]]] = {}
+        self.route = lru_cache(CACHED)(self._route)
+        """The route of a path, by its transport; None if there is none."""
 
     def add(self, pattern: str, target: Target) -> None:
         """Append a rule.
@@ -41,18 +52,15 @@ class Router:
             raise ValueError(f"route {pattern!r}: {error}") from None
         transport = getattr(target, "transport", "http")
         self._rules.setdefault(transport, []).append((compiled, target))
+        self.route.cache_clear()
 
-    def route(self, transport: str, path: str) -> Route | None:
+    def _route(self, transport: str, path: str) -> Route | None:
         """The first rule of this transport that matches, or None."""
         for pattern, target in self._rules.get(transport, ()):
             if match := pattern.match(path):
-                return Route(target, *_url_arguments(match)) if pattern.groups else Route(target)
+                arguments = _url_arguments(match) if pattern.groups else _NO_ARGUMENTS
+                return Route(target, *arguments, pattern.pattern)
         return None
-
-    def pattern_of(self, transport: str, path: str) -> str:
-        """The pattern of that rule as it was given, or an empty text."""
-        rules = self._rules.get(transport, ())
-        return next((pattern.pattern for pattern, _ in rules if pattern.match(path)), "")
 
 
 def call(function: Target, args: Sequence[str], kwargs: Mapping[str, str]) -> Any:

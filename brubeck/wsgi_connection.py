@@ -99,11 +99,13 @@ class WSGIConnection(Connection):
             response = request.error_reply(500)
             headers = header_fields(response, server_headers)
         start_response(f"{response.status_code} {response.status_msg}", headers)
+        if response.streamed:
+            request.answer_begun = time.monotonic()
         try:
             if request.method != "HEAD" and not response.bodiless:
                 yield from self._pieces(answer) if response.streamed else (response.body,)
         finally:
-            self._log_reply(request, response.status_code, started)
+            self._note_reply(request, response.status_code, started)
 
     def _pieces(self, answer: "_Answer") -> Iterator[bytes]:
         try:
@@ -114,6 +116,7 @@ class WSGIConnection(Connection):
     def _response(self, request: Request, answer: "_Answer") -> Response:
         """The answer; of one that is streamed, the head."""
         if self._in_hand.full:
+            self.refused["overloaded"] += 1
             return request.error_reply(503)
         application = self._application
         answer.job = self._handle(

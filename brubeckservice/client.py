@@ -210,7 +210,10 @@ class ServiceClientMixin:
         services: Services | None = self.__dict__.get("_service_registry")
         if services is None:
             application = getattr(self, "application", None)
-            services = Services(None if application is None else application._resources)
+            if application is None:
+                services = Services(None)
+            else:
+                services = Services(application._resources, application.metrics)
             self.__dict__["_service_registry"] = services
         return services
 

@@ -6,12 +6,15 @@ reach them has ended does it wait.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import get_args
 
 import gevent
 from gevent.pool import Pool
 from msgspec.structs import replace
 
+from brubeck.metrics import Reading
 from brubeckservice import protocol
 from brubeckservice.errors import (
     ServiceError,
@@ -22,7 +25,7 @@ from brubeckservice.errors import (
 from brubeckservice.pending import Pending, PendingCall
 from brubeckservice.progress import OnProgress, OnSent
 from brubeckservice.protocol import Cancel, Progress, Refused, ServiceRequest, ServiceResponse
-from brubeckservice.replicas import FIRST_ATTEMPT_TIMEOUT, Replicas, ReplicaState
+from brubeckservice.replicas import FIRST_ATTEMPT_TIMEOUT, Replicas, ReplicaState, State
 from brubeckservice.session import Answer, Session
 
 logger = logging.getLogger(__name__)
@@ -52,6 +55,8 @@ class ServiceClientConnection:
         self._hub = gevent.get_hub()
         addresses = [addr] if isinstance(addr, str) else addr
         passphrases = [passphrase] if isinstance(passphrase, str) else passphrase
+        self.name = ", ".join(addresses)
+        """What the metrics call it."""
         self.replicas = Replicas(addresses, passphrases, self._on_answer, self._on_loss)
 
     def __repr__(self) -> str:
@@ -111,6 +116,17 @@ class ServiceClientConnection:
     def replica_states(self) -> list[ReplicaState]:
         """How the replicas are, those that cannot be reached too, by their endpoints."""
         return self.replicas.states()
+
+    def readings(self) -> Iterator[Reading]:
+        """How it is, for the metrics."""
+        service = {"service": self.name}
+        states = Counter(replica.state for replica in self.replica_states())
+        for state in get_args(State):
+            yield Reading("brubeck_replicas", states[state], service | {"state": state})
+        yield Reading("brubeck_calls_pending", len(self.pending), service)
+        yield Reading("brubeck_calls_in_background", len(self.background), service)
+        yield Reading("brubeck_caller_outbox_bytes", self.replicas.waiting_bytes, service)
+        yield Reading("brubeck_answers_dropped_total", self.dropped, service)
 
     def close(self) -> None:
         """End all sessions; calls in hand are lost."""

@@ -17,7 +17,7 @@ import gevent
 from msgspec import structs
 
 from brubeck import environment
-from brubeckservice import __version__
+from brubeck import __version__
 from brubeckservice.client import ServiceClientMixin
 from brubeckservice.client_connection import ServiceClientConnection
 from brubeckservice.errors import (

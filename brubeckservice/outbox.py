@@ -28,19 +28,23 @@ class Outbox:
         self._send = send
         self._loop = gevent.get_hub().loop
         self._messages: deque[bytes] = deque()
-        self._bytes = 0
+        self.bytes = 0
+        """What waits for the peer."""
         self._scheduled = False
         self.stuck = False
         """Whether the peer does not take, at the moment, what is waiting for it."""
 
+    def __len__(self) -> int:
+        return len(self._messages)
+
     def append(self, message: bytes) -> bool:
         """Say a message; False, and nothing said, if too much is waiting already."""
-        if self._bytes + len(message) > MAX_WAITING_BYTES:
+        if self.bytes + len(message) > MAX_WAITING_BYTES:
             return False
         self._messages.append(message)
-        self._bytes += len(message)
+        self.bytes += len(message)
         if not self.stuck:
-            if self._bytes >= _FULL_BYTES:
+            if self.bytes >= _FULL_BYTES:
                 self.flush()
             elif not self._scheduled:
                 self._scheduled = True
@@ -57,12 +61,12 @@ class Outbox:
                 self.stuck = True
                 gevent.spawn_later(_RETRY_SECONDS, self.flush)
                 return
-            self._bytes -= sum(map(len, batch))
+            self.bytes -= sum(map(len, batch))
 
     def clear(self) -> None:
         """Say nothing of what is waiting."""
         self._messages.clear()
-        self._bytes = 0
+        self.bytes = 0
 
     def _on_turn(self) -> None:
         self._scheduled = False
@@ -71,7 +75,7 @@ class Outbox:
 
     def _next_batch(self) -> list[bytes]:
         batch: list[bytes] = []
-        if self._bytes < protocol.MAX_BATCH_BYTES:  # as a rule
+        if self.bytes < protocol.MAX_BATCH_BYTES:  # as a rule
             batch.extend(self._messages)
             self._messages.clear()
             return batch

@@ -7,7 +7,9 @@ its connections last one call.
 from collections.abc import Sequence
 from typing import Any
 
+from brubeck.metrics import Metrics
 from brubeckservice.client_connection import ServiceClientConnection
+from brubeckservice.measured_connection import MeasuredConnection
 
 Addr = str | Sequence[str]
 
@@ -19,10 +21,12 @@ class Services:
 
     Args:
         resources: where connections are kept, or None if each is for one call.
+        metrics: where the calls of those that are kept are counted, if anywhere.
     """
 
-    def __init__(self, resources: dict[Any, Any] | None) -> None:
+    def __init__(self, resources: dict[Any, Any] | None, metrics: Metrics | None = None) -> None:
         self._resources = resources
+        self._metrics = metrics
         self._passphrases: dict[Any, Passphrase] = {}
 
     def register(self, addr: Addr, passphrase: Passphrase) -> None:
@@ -34,7 +38,12 @@ class Services:
         if self._resources is None:
             self._passphrases.setdefault(_key(addr), passphrase)
         elif _key(addr) not in self._resources:
-            self.keep(addr, ServiceClientConnection(addr, passphrase))
+            self.keep(addr, self._new_connection(addr, passphrase))
+
+    def _new_connection(self, addr: Addr, passphrase: Passphrase) -> ServiceClientConnection:
+        if self._metrics is None:
+            return ServiceClientConnection(addr, passphrase)
+        return MeasuredConnection(addr, passphrase, self._metrics)
 
     def keep(self, addr: Addr, connection: Any) -> None:
         """Have calls to `addr` go through this connection."""

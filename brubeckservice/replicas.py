@@ -154,6 +154,11 @@ class Replicas:
         """How all replicas are, those that cannot be reached too, by their endpoints."""
         return sorted(replica.state for replica in self._replicas.values())
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What replicas have not been able to take yet."""
+        return sum(session.waiting_bytes for session in self._sessions())
+
     def others(self, avoid: Collection[Session]) -> list[Session]:
         """The replicas that would take a call, busy ones too."""
         return [s for s in self._sessions() if s.ready and not s.draining and s not in avoid]

@@ -10,20 +10,21 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import gevent
 import zmq
 from msgspec.structs import replace
 
-from brubeck.connection import Connection
+from brubeck import __version__
+from brubeck.connection import Connection, MessageJob
 from brubeck.environment import MIN_SECRET_CHARACTERS, PUBLISHED_SECRETS, SettingError
 from brubeck.health import HEALTHY
-from brubeck.in_hand import Job
 from brubeck.logs import Occasionally
+from brubeck.metrics import UNMATCHED, Reading
 from brubeck.sockets import LoopSocket, terminate
-from brubeckservice import __version__, protocol
+from brubeckservice import protocol
 from brubeckservice.addresses import parse_address
 from brubeckservice.handlers import ServiceMessageHandler
 from brubeckservice.keys import derive_keys
@@ -73,7 +74,7 @@ class _Caller:
         self.heard = time.monotonic()
         self.delay = QueueingDelay(self.heard)
         self.last_id = 0
-        self.jobs: dict[int, Job] = {}
+        self.jobs: dict[int, MessageJob] = {}
         """The calls being executed, by their ids."""
 
 
@@ -94,8 +95,9 @@ class ServiceConnection(Connection):
         self.addr = addr
         self.instance = f"{socket.gethostname()}-{secrets.token_hex(3)}"
         """Who answers: the host's name, and something new at every start."""
-        self.dropped = 0
-        """Messages that made no sense, or came from no session, and replies nobody took."""
+        reasons = ("malformed", "no session", "repeated", "unread", "caller gone")
+        self.dropped.update(dict.fromkeys(reasons, 0))
+        self.refused.update(dict.fromkeys(("stopping", "overloaded", "late"), 0))
         self._endpoint = parse_address(addr).endpoint
         self._passphrase = passphrase
         self._callers: dict[bytes, _Caller] = {}
@@ -107,6 +109,14 @@ class ServiceConnection(Connection):
     def health(self) -> str:
         """`ok` unless the service is stopping."""
         return "stopping" if self.stopping else HEALTHY
+
+    def readings(self) -> Iterator[Reading]:
+        """How it is, for the metrics."""
+        yield from super().readings()
+        outboxes = [caller.outbox for caller in self._callers.values()]
+        yield Reading("brubeck_sessions", len(outboxes))
+        yield Reading("brubeck_outbox_messages", sum(len(outbox) for outbox in outboxes))
+        yield Reading("brubeck_outbox_bytes", sum(outbox.bytes for outbox in outboxes))
 
     def close(self) -> None:
         """Send what is waiting to be sent, and close the sockets."""
@@ -159,14 +169,14 @@ class ServiceConnection(Connection):
             protocol.read_from_caller(frames[1]) if len(frames) == 2 else ([], ["not one frame"])
         )
         for fault in faults:
-            self.dropped += 1
+            self.dropped["malformed"] += 1
             self._complain("a caller sent what makes no sense: %s", fault)
         for message in messages:
             caller = self._callers.get(identity)
             if isinstance(message, Hello):
                 self._greet(identity, message)
             elif caller is None:
-                self.dropped += 1
+                self.dropped["no session"] += 1
                 self._say(self._new_outbox(identity), Goodbye("no session: say hello first"))
             elif isinstance(message, ServiceRequest):
                 self._start(caller, message)
@@ -195,13 +205,14 @@ class ServiceConnection(Connection):
 
     def _start(self, caller: _Caller, request: ServiceRequest) -> None:
         if request.id <= caller.last_id:  # a caller's ids grow: this one was here before
-            self.dropped += 1
+            self.dropped["repeated"] += 1
             return
         caller.last_id = request.id
         now = time.monotonic()
         if waited := int(_waited(caller, request, now) * 1000):
             request = replace(request, budget=request.budget - waited)
         if reason := self._reason_to_refuse(request):
+            self.refused[reason] += 1
             self._say(caller.outbox, Refused(request.id, reason))
             return
         answer = partial(self._answer, caller, request, now)
@@ -220,7 +231,7 @@ class ServiceConnection(Connection):
     def _cancel(self, caller: _Caller, message: Cancel) -> None:
         job = caller.jobs.pop(message.id, None)
         if job is not None:
-            self._in_hand.end(job)
+            self._end(job)
 
     # Answers go, and word of progress
 
@@ -249,21 +260,20 @@ class ServiceConnection(Connection):
             logger.error("%s: the response %s", request.path, error, extra=extra)
             response = request.error_reply(500 if isinstance(error, TypeError) else 413)
             message = protocol.encode(response)
-        logger.info(
-            "called %s %s %d in %.0f ms",
-            request.method,
-            request.path,
-            response.status_code,
-            (time.monotonic() - started) * 1000,
-            extra=extra,
-        )
+        seconds = time.monotonic() - started
+        said = request.method, request.path, response.status_code, seconds * 1000
+        logger.info("called %s %s %d in %.0f ms", *said, extra=extra)
+        if (metrics := self._application.metrics) is not None:
+            pattern = self._application.pattern_of(request) or UNMATCHED
+            labels = pattern, response.status_code
+            metrics.executions.observe(labels, seconds, request.request_id)
         if not caller.outbox.append(message):
-            self.dropped += 1
+            self.dropped["unread"] += 1
             self._complain("a caller does not read its answers; one was dropped")
 
     def _say(self, outbox: Outbox, message: FromService) -> None:
         if not outbox.append(protocol.encode(message)):
-            self.dropped += 1
+            self.dropped["unread"] += 1
 
     def _new_outbox(self, identity: bytes) -> Outbox:
         return Outbox(partial(self._send_frame, identity))
@@ -273,7 +283,7 @@ class ServiceConnection(Connection):
             return self._router.closed or self._router.send([identity, frame])
         except zmq.ZMQError:  # the caller has gone, and everything meant for it goes with it
             self._forget(identity)
-            self.dropped += 1
+            self.dropped["caller gone"] += 1
             return True
 
     # Callers go
@@ -291,7 +301,11 @@ class ServiceConnection(Connection):
         caller = self._callers.pop(identity, None)
         if caller is not None:
             for job in caller.jobs.values():
-                self._in_hand.end(job)
+                self._end(job)
+
+    def _end(self, job: MessageJob) -> None:
+        self._in_hand.end(job)
+        self._note_abandoned(job.message)
 
 
 def _waited(caller: _Caller, message: Ping | ServiceRequest, now: float) -> float:

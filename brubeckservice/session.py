@@ -122,6 +122,11 @@ class Session:
         """Milliseconds since it was opened."""
         return int((time.monotonic() - self._opened) * 1000)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What the replica has not been able to take yet."""
+        return self._outbox.bytes
+
     def send(self, message: bytes) -> bool:
         """Say an encoded message; False if the replica does not read what it has been told."""
         return not self.closed and self._outbox.append(message)

@@ -161,6 +161,7 @@ app = Brubeck(
     log_format=environment.choice("LOG_FORMAT", "text", environment.LOG_FORMATS),
     health_port=environment.integer("HEALTH_PORT", 9001, least=0),
     watchdog_timeout=environment.number("WATCHDOG_TIMEOUT", 30.0),
+    metrics_port=environment.integer("METRICS_PORT", 0, least=0),
 )
 
 if __name__ == "__main__":

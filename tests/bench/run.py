@@ -43,7 +43,8 @@ def options() -> argparse.Namespace:
 
 def chosen_systems(asked: argparse.Namespace) -> list[System]:
     """The systems to measure."""
-    everyone = [*systems.FLOORS, systems.OURS, systems.OURS_QUIET, systems.OURS_TRACED]
+    ours = [systems.OURS, systems.OURS_QUIET, systems.OURS_MEASURED, systems.OURS_TRACED]
+    everyone = [*systems.FLOORS, *ours]
     if asked.peers:
         everyone += systems.PEERS
     names = asked.systems.split(",") if asked.systems else [system.name for system in everyone]

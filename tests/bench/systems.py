@@ -75,6 +75,11 @@ OURS_TRACED = System(
     receiver_port=RECEIVER_PORT,
 )
 """One trace of a hundred is kept, and sent to a receiver."""
+OURS_MEASURED = System(
+    "ours-metrics",
+    "ours",
+    environment={"LOG_LEVEL": "INFO", "LOG_FORMAT": "json", "METRICS": "on"},
+)
 FLOORS = (System("floor", "floor"), System("floor-asyncio", "floor_asyncio"))
 """Bare pyzmq: blocking, and on asyncio. No security, no deadlines, no routes."""
 PEERS = (

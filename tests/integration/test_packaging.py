@@ -14,7 +14,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from brubeckservice import __version__
+from brubeck import __version__
 from tests.needs import ROOT
 
 PACKAGES = ("brubeck", "brubeckservice")

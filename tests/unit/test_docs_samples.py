@@ -53,14 +53,23 @@ def words_of_the_repository() -> set[str]:
         *ROOT.glob("*/Dockerfile"),
         *(path for path in ROOT.glob("scripts/*") if path.is_file()),
         *(path for path in ROOT.glob("deploy/swarm/*") if path.is_file()),
+        *ROOT.glob("prometheus/*.yml"),
         ROOT / "compose.yaml",
     ]
     tests = {path.stem for path in (ROOT / "tests").glob("**/*.py")}
-    return tests | {word for path in sources for word in re.findall(r"\w+", path.read_text())}
+    words = {word for path in sources for word in re.findall(r"\w+", path.read_text())}
+    histograms = {word for word in words if re.fullmatch(r"brubeck_\w+_seconds", word)}
+    series = {f"{name}_{end}" for name in histograms for end in ("bucket", "count", "sum")}
+    return tests | words | series
 
 
 REPOSITORY = words_of_the_repository()
-ELSEWHERE = {"COMPOSE_PROJECT_NAME", "EventSource", "NoneType", "temp_store", *dir(builtins)}
+ELSEWHERE = {
+    *("COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME", "EventSource", "NoneType", "OOMKilled"),
+    *("histogram_quantile", "process_cpu_seconds_total", "process_resident_memory_bytes"),
+    *("process_", "python_", "temp_store"),
+    *dir(builtins),
+}
 """Names that others gave."""
 
 NAME = re.compile(r"\b(?:[A-Za-z]+_\w+|_\w+|[A-Z][a-z0-9]+(?:[A-Z]\w*)+|[A-Z]{4,})\b")

@@ -7,7 +7,7 @@ from brubeck.request_handling import Brubeck
 from brubeckservice.base import ServiceClientMixin
 from brubeckservice.testing import NoConnection
 from tests.bench.programs.load import Load, Payload, Tally, work
-from tests.bench.programs.ours_service import PASSPHRASE
+from tests.bench.programs.ours_service import PASSPHRASE, metrics_port
 
 
 class Caller(ServiceClientMixin):
@@ -16,7 +16,7 @@ class Caller(ServiceClientMixin):
     service_timeout = 60.0
 
     def __init__(self, address: str, path: str) -> None:
-        self.application = Brubeck(NoConnection())
+        self.application = Brubeck(NoConnection(), metrics_port=metrics_port())
         addresses = address.split(",")
         self.address = addresses[0] if len(addresses) == 1 else tuple(addresses)
         self.path = path

@@ -10,7 +10,7 @@ from brubeck import environment
 from brubeck.connections import Mongrel2Connection
 from brubeck.request_handling import Brubeck, WebMessageHandler
 from brubeckservice.base import ServiceClientMixin
-from tests.bench.programs.ours_service import PASSPHRASE
+from tests.bench.programs.ours_service import PASSPHRASE, metrics_port
 
 TEXT = "x" * 59
 
@@ -46,4 +46,5 @@ if __name__ == "__main__":
         handler_tuples=[(r"^/$", Page), (r"^/plain$", Plain)],
         log_level=environment.text("LOG_LEVEL"),
         log_format=environment.text("LOG_FORMAT"),
+        metrics_port=metrics_port(),
     ).run()

@@ -8,6 +8,7 @@ import gevent
 from brubeck import environment
 from brubeck.request_handling import Brubeck
 from brubeckservice.base import ServiceConnection, ServiceMessageHandler, coro_sleep
+from tests.ports import free_port
 
 PASSPHRASE = "a passphrase for the bench only"
 HELD_SECONDS = 30.0
@@ -48,6 +49,11 @@ class Burn(Echo):
         return super().request()
 
 
+def metrics_port() -> int:
+    """Where metrics are to be had, if they are to be measured too."""
+    return free_port() if environment.choice("METRICS", "off", ("on", "off")) == "on" else 0
+
+
 def service(address: str) -> Brubeck:
     """The application at one address."""
     return Brubeck(
@@ -55,6 +61,7 @@ def service(address: str) -> Brubeck:
         handler_tuples=[(r"^/echo$", Echo), (r"^/held$", Held), (r"^/burn$", Burn)],
         log_level=environment.text("LOG_LEVEL"),
         log_format=environment.text("LOG_FORMAT"),
+        metrics_port=metrics_port(),
     )
 
 

@@ -14,7 +14,7 @@ import gevent
 import pytest
 from gevent import subprocess
 
-from brubeckservice import __version__
+from brubeck import __version__
 from brubeckservice.base import (
     ServiceAuthError,
     ServiceError,

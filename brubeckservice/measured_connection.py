@@ -1,0 +1,44 @@
+"""The caller's connection where calls are measured; elsewhere they pay nothing for it."""
+
+from collections.abc import Sequence
+from time import monotonic
+
+from brubeck.metrics import ABANDONED, Metrics, status_class
+from brubeckservice.client_connection import ServiceClientConnection
+from brubeckservice.errors import ServiceError
+from brubeckservice.progress import OnProgress, OnSent
+from brubeckservice.protocol import ServiceRequest, ServiceResponse
+
+
+class MeasuredConnection(ServiceClientConnection):
+    """Counts each call once, with its outcome, however often it was tried."""
+
+    def __init__(
+        self, addr: str | Sequence[str], passphrase: str | Sequence[str], metrics: Metrics
+    ) -> None:
+        super().__init__(addr, passphrase)
+        self._durations = metrics.calls
+
+    def call(
+        self,
+        request: ServiceRequest,
+        timeout: float,
+        idempotent: bool = False,
+        on_progress: OnProgress | None = None,
+        on_sent: OnSent | None = None,
+    ) -> ServiceResponse:
+        """As `ServiceClientConnection.call`."""
+        started = monotonic()
+        outcome = ABANDONED
+        try:
+            response = ServiceClientConnection.call(  # `super()` is dearer
+                self, request, timeout, idempotent, on_progress, on_sent
+            )
+            outcome = status_class(response.status_code)
+        except ServiceError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            labels = self.name, outcome
+            self._durations.observe(labels, monotonic() - started, request.request_id)
+        return response
