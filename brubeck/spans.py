@@ -50,7 +50,7 @@ STOP_TIMEOUT = 3.0
 """Seconds that the last spans may take to leave when the process ends."""
 
 BATCH_SIZE = 100
-"""Spans that leave together, at most: nobody else runs while they are encoded, a few milliseconds."""
+"""Spans that leave together, at most: nobody runs while they are encoded, some milliseconds."""
 
 REQUEST_ID = "brubeck.request_id"
 REPLICA = "brubeck.replica"
