@@ -143,7 +143,7 @@ class Connection:
         message: Any,
         seconds: float,
         base_handler: type[MessageHandler],
-        answer: Callable[[Any], None],
+        answer: Callable[[Any], Any],
         *,
         begin: Callable[[], object] | None = None,
         stream: Callable[[Job, Response], Response] | None = None,
@@ -169,7 +169,7 @@ class MessageJob(Job):
         application: "Brubeck",
         message: Any,
         base_handler: type[MessageHandler],
-        answer: Callable[[Any], None],
+        answer: Callable[[Any], Any],
         *,
         begin: Callable[[], object] | None,
         stream: Callable[[Job, Response], Response] | None,
@@ -195,9 +195,9 @@ class MessageJob(Job):
         """Its answer where the handler took too long."""
         return self._application.refuse(self.message, 504, self._base_handler)
 
-    def answer(self, result: Any) -> None:
-        """Send it."""
-        self._answer(result)
+    def answer(self, result: Any) -> Any:
+        """Send it. Returns what was sent: an error's, if it could not be."""
+        return self._answer(result) or result
 
 
 class _TracedJob(MessageJob):
@@ -211,14 +211,21 @@ class _TracedJob(MessageJob):
         result = super().work()
         if self._span is not None and self.ended and not self.late:
             self._span.abandoned()
+            self._span = None
         return result
 
     def too_late(self) -> Any:
         cast("Tracing", self._application.tracing).resume(self.message.traceparent)
-        return super().too_late()
+        answer = super().too_late()
+        span = getattr(self, "_span", None)
+        if span is not None and not self.late:
+            span.abandoned()
+            self._span = None
+        return answer
 
-    def answer(self, result: Any) -> None:
-        super().answer(result)
+    def answer(self, result: Any) -> Any:
+        result = super().answer(result)
         span = getattr(self, "_span", None)  # there is none if it was never begun
         if span is not None:
             span.answered(result.status_code)
+        return result

@@ -90,6 +90,7 @@ class InHand:
     def end(self, job: Job) -> None:
         """End a job that nobody waits for: now, or before it has begun. It gets no answer."""
         if self._jobs.pop(job.key, None) is not None:
+            job.late = False  # if it was: now nobody waits for that answer either
             self._end(job)
             self._note_if_empty()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import gevent
 from gevent.pool import Pool
-from gevent.pywsgi import WSGIServer
+from gevent.pywsgi import WSGIHandler, WSGIServer
 from prometheus_client import (
     CollectorRegistry,
     GCCollector,
@@ -42,6 +42,9 @@ MAX_READERS = 16
 MAX_EXEMPLAR_ID = 100
 """Characters: OpenMetrics allows 128 for an exemplar's label and its name together."""
 
+IDLE = 90.0
+"""Seconds without a request, or a part of one, after which a connection is closed."""
+
 Readings = Callable[[], Iterator[Reading]]
 Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
@@ -50,13 +53,16 @@ class MetricsPort:
     """Serves what `metrics` has counted and `readings` says, at `port` of every address.
 
     Raises:
-        SettingError: if somebody else listens there.
+        SettingError: if it is none, or somebody else listens there.
     """
 
     def __init__(self, port: int, metrics: Metrics, readings: Readings) -> None:
+        if not 0 < port < 65536:
+            raise SettingError(f"metrics_port is {port}, which is no port (1 to 65535)")
         self._server = WSGIServer(
             ("", port),
             application(metrics, readings),
+            handler_class=_Handler,
             spawn=Pool(MAX_READERS),
             log=None,
             error_log=logger,
@@ -88,6 +94,14 @@ def application(metrics: Metrics, readings: Readings) -> Callable[..., Any]:
         return answer(environ, start_response)
 
     return only_metrics
+
+
+class _Handler(WSGIHandler):
+    """Closes connections of readers who have gone without saying so: they would fill the pool."""
+
+    def handle(self) -> None:
+        self.socket.settimeout(IDLE)
+        super().handle()
 
 
 class _Ours(Collector):

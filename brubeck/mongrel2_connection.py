@@ -220,14 +220,12 @@ class Mongrel2Connection(Connection):
 
         return self._application.stream(request, response, send)
 
-    def _answer(self, request: Request, started: float, response: Response) -> None:
+    def _answer(self, request: Request, started: float, response: Response) -> Response:
         browser = request.sender, request.conn_id
         waiting = self._browsers.get(browser)
         if not waiting or waiting[0] is not request:
-            self.dropped["too late"] += (
-                1  # `_forget` ends such work; and nobody ever gets another's answer
-            )
-            return
+            self.dropped["too late"] += 1  # `_forget` ends such work; no other gets its answer
+            return response
         self._jobs.pop(browser, None)
         cut_short = request.answer_begun > 0 and not response.streamed
         closing = cut_short or request.closes_after(response)
@@ -248,6 +246,7 @@ class Mongrel2Connection(Connection):
             self._start(waiting[0])
         else:
             del self._browsers[browser]
+        return response
 
     def _encoded(self, request: Request, response: Response) -> tuple[Response, bytes]:
         """A response and its bytes, or those of an error if it cannot be sent."""

@@ -196,6 +196,8 @@ class Tracing:
             SettingError: if the batch size is no number.
         """
         ids = _Ids()
+        # It quotes a header that it cannot read, and headers hold credentials.
+        logging.getLogger("opentelemetry.util.re").addFilter(_without_arguments)
         resource = Resource.create()
         if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: Path(sys.argv[0]).stem or "python"}))
@@ -359,19 +361,23 @@ class _WarnsOnce(SpanExporter):
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
         self._failing = False
+        self._reason = _LastWords()
         for name in _REPETITIVE:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+            library = logging.getLogger(name)
+            library.addHandler(self._reason)
+            library.propagate = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         try:
             result = self._exporter.export(spans)
         except Exception as error:  # noqa: BLE001  # whatever a library raises: spans are lost
-            logger.debug("spans were not sent: %s", type(error).__name__)
+            self._reason.said = type(error).__name__
             result = SpanExportResult.FAILURE
         failing = result is not SpanExportResult.SUCCESS
         if failing and not self._failing:
             logger.warning(
-                "the receiver of traces does not take them; they are dropped until it does"
+                "the receiver of traces does not take them; they are dropped until it does: %s",
+                self._reason.said,
             )
         elif self._failing and not failing:
             logger.info("the receiver of traces takes them again")
@@ -382,6 +388,15 @@ class _WarnsOnce(SpanExporter):
         self._exporter.shutdown()
 
 
+class _LastWords(logging.Handler):
+    """Keeps what a library said last."""
+
+    said = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said = record.getMessage()
+
+
 class _TraceIds(logging.Filter):
     """Gives the lines of whoever handles a message the id of its trace."""
 
@@ -389,6 +404,11 @@ class _TraceIds(logging.Filter):
         if not getattr(record, "trace_id", ""):
             record.trace_id = _current_traceparent()[3:35]
         return True
+
+
+def _without_arguments(record: logging.LogRecord) -> bool:
+    record.args = ("(not shown)",)
+    return True
 
 
 def _make_current(span: Span) -> Token[Context]:

@@ -46,6 +46,7 @@ class WSGIConnection(Connection):
         self.port = port
         self.host = host
         self._answering = 0
+        self.refused["overloaded"] = 0
 
     def close(self) -> None:
         """Send what is waiting to be sent, and close the connections."""
@@ -104,8 +105,13 @@ class WSGIConnection(Connection):
         try:
             if request.method != "HEAD" and not response.bodiless:
                 yield from self._pieces(answer) if response.streamed else (response.body,)
-        finally:
-            self._note_reply(request, response.status_code, started)
+        except GeneratorExit:  # the browser has left
+            self._note_abandoned(request)
+            raise
+        except ConnectionResetError:  # its head has gone, but it was cut short
+            self._note_reply(request, 500, started)
+            raise
+        self._note_reply(request, response.status_code, started)
 
     def _pieces(self, answer: "_Answer") -> Iterator[bytes]:
         try:

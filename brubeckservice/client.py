@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from brubeck.request_ids import new_request_id
 from brubeckservice import protocol
 from brubeckservice.client_connection import ServiceClientConnection
-from brubeckservice.errors import ServiceError, ServiceRefused
+from brubeckservice.errors import ServiceError
 from brubeckservice.progress import OnProgress, OnSent
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 from brubeckservice.registry import Addr, Passphrase, Services
@@ -165,18 +166,14 @@ class ServiceClientMixin:
         # What cannot be sent, however long its numbers get, fails here and not where nobody sees.
         protocol.encode(replace(request, id=protocol.MAX_ID, budget=protocol.MAX_BUDGET))
         connection = self._services.open(addr)
-        call, tracing = connection.call, _tracing(self)
-        if tracing is not None:
+        full = connection.background.full()
+        call = connection.refuse if full else connection.call
+        if (tracing := _tracing(self)) is not None:
             request, call = tracing.begin_call(addr, request, call)
-        if connection.background.full():
-            self._services.done_with(connection)
-            _handle_response(
-                self, request, _failed(request, ServiceRefused("too many calls are under way"))
-            )
-        else:
-            seconds = self._seconds(timeout)
-            prepared = partial(call, request, seconds, idempotent, on_progress, on_sent)
-            connection.background.spawn(self._call_in_background, connection, request, prepared)
+        prepared = partial(call, request, self._seconds(timeout), idempotent, on_progress, on_sent)
+        # Refused at once, but not in this greenlet's context: it goes on with its own span.
+        start = copy_context().run if full else connection.background.spawn
+        start(self._call_in_background, connection, request, prepared)
 
     def _call_in_background(
         self,

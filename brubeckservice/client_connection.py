@@ -104,6 +104,14 @@ class ServiceClientConnection:
             finally:
                 self.replicas.give_back(session)
 
+    def refuse(self, _request: ServiceRequest, *_how: object) -> ServiceResponse:
+        """In place of `call` where no more may be under way.
+
+        Raises:
+            ServiceRefused: always.
+        """
+        raise ServiceRefused("too many calls are under way")
+
     def check(self) -> None:
         """Return if a replica would take a call now.
 

@@ -83,9 +83,12 @@ class ServiceMessageHandler(MessageHandler):
 
     def _method(self) -> Callable[..., Any]:
         method = super()._method()
-        return partial(_in_thread, method) if self.cpu_bound else method
+        return partial(self._in_thread, method) if self.cpu_bound else method
 
-
-def _in_thread(method: Callable[..., Any], *args: str, **kwargs: str) -> Any:
-    in_this_context = partial(copy_context().run, method)
-    return gevent.get_hub().threadpool.apply(in_this_context, args, kwargs)
+    def _in_thread(self, method: Callable[..., Any], *args: str, **kwargs: str) -> Any:
+        in_this_context = partial(copy_context().run, method)
+        try:
+            return gevent.get_hub().threadpool.apply(in_this_context, args, kwargs)
+        except gevent.GreenletExit:  # nobody waits: the thread learns it by `seconds_left`
+            self._begun = float("-inf")
+            raise

@@ -5,7 +5,7 @@ from time import monotonic
 
 from brubeck.metrics import ABANDONED, Metrics, status_class
 from brubeckservice.client_connection import ServiceClientConnection
-from brubeckservice.errors import ServiceError
+from brubeckservice.errors import ServiceError, ServiceRefused
 from brubeckservice.progress import OnProgress, OnSent
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 
@@ -18,6 +18,11 @@ class MeasuredConnection(ServiceClientConnection):
     ) -> None:
         super().__init__(addr, passphrase)
         self._durations = metrics.calls
+
+    def refuse(self, request: ServiceRequest, *_how: object) -> ServiceResponse:
+        """As `ServiceClientConnection.refuse`."""
+        self._durations.observe((self.name, ServiceRefused.__name__), 0.0, request.request_id)
+        return super().refuse(request)
 
     def call(
         self,
@@ -35,7 +40,7 @@ class MeasuredConnection(ServiceClientConnection):
                 self, request, timeout, idempotent, on_progress, on_sent
             )
             outcome = status_class(response.status_code)
-        except ServiceError as error:
+        except (ServiceError, TypeError, ValueError) as error:  # the latter: it cannot be sent
             outcome = type(error).__name__
             raise
         finally:

@@ -218,8 +218,9 @@ class ServiceConnection(Connection):
         answer = partial(self._answer, caller, request, now)
         seconds = request.budget / 1000 + GRACE
         begin = self._reporting(caller, request) if request.wants_progress else None
-        job = self._handle(request, seconds, ServiceMessageHandler, answer, begin=begin)
-        caller.jobs[request.id] = job
+        caller.jobs[request.id] = self._handle(
+            request, seconds, ServiceMessageHandler, answer, begin=begin
+        )
 
     def _reason_to_refuse(self, request: ServiceRequest) -> str:
         if self.stopping:
@@ -251,7 +252,7 @@ class ServiceConnection(Connection):
 
     def _answer(
         self, caller: _Caller, request: ServiceRequest, started: float, response: ServiceResponse
-    ) -> None:
+    ) -> ServiceResponse:
         caller.jobs.pop(request.id, None)
         extra = {"request_id": request.request_id}
         try:
@@ -270,6 +271,7 @@ class ServiceConnection(Connection):
         if not caller.outbox.append(message):
             self.dropped["unread"] += 1
             self._complain("a caller does not read its answers; one was dropped")
+        return response
 
     def _say(self, outbox: Outbox, message: FromService) -> None:
         if not outbox.append(protocol.encode(message)):

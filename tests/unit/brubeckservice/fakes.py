@@ -7,6 +7,7 @@ import pytest
 from gevent.pool import Pool
 
 from brubeckservice import registry
+from brubeckservice.client_connection import ServiceClientConnection
 from brubeckservice.progress import OnProgress, OnSent
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 
@@ -24,6 +25,8 @@ class FakeConnection:
         self.calls: list[tuple[ServiceRequest, float, bool]] = []
         self.closed = False
         self.made.append(self)
+
+    refuse = ServiceClientConnection.refuse
 
     def call(
         self,
