@@ -124,7 +124,7 @@ class Connection:
             request.path,
             status_code,
             (now - started) * 1000,
-            extra={"request_id": request.request_id, "trace_id": request.traceparent[3:35]},
+            extra={"request_id": request.request_id, "trace_id": request.traceresponse[3:35]},
         )
         if (metrics := self._application.metrics) is not None:
             pattern = self._application.pattern_of(request)
@@ -206,7 +206,7 @@ class _TracedJob(MessageJob):
     __slots__ = ("_span",)
 
     def work(self) -> Any:
-        tracing = cast("Tracing", self._application.tracing)
+        tracing: Tracing = self._application.tracing  # type: ignore[assignment]  # it is there
         self.message, self._span = tracing.begin(self._application, self.message)
         result = super().work()
         if self._span is not None and self.ended and not self.late:

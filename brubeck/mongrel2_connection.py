@@ -262,8 +262,8 @@ class Mongrel2Connection(Connection):
         if second != self._date[0]:
             self._date = second, formatdate(second, usegmt=True)
         server_headers = {"Date": self._date[1], "X-Request-ID": request.request_id}
-        if request.traceparent:
-            server_headers["traceresponse"] = request.traceparent
+        if request.traceresponse:
+            server_headers["traceresponse"] = request.traceresponse
         closing = request.closes_after(response)
         if request.version == "HTTP/1.0" and not closing:
             server_headers["Connection"] = "keep-alive"  # else the browser would not know

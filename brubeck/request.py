@@ -25,7 +25,9 @@ class Request:
     reply_type: ClassVar[type] = Response
 
     traceparent: str = ""
-    """The trace that this request belongs to (W3C Trace Context), where there are traces."""
+    """What calls made for it are told of its trace (W3C Trace Context), where there are traces."""
+    traceresponse: str = ""
+    """What the browser is told of its trace, if that is kept, or began at the browser's side."""
 
     def __init__(
         self,

@@ -2,8 +2,8 @@
 
 Loaded by `brubeck.tracing` where traces are on. A trace is handed on as a `traceparent` (W3C Trace
 Context): from the browser, in the messages between instances, and from a message to the calls made
-while it is handled. Whether a trace is kept is decided before anything is made of it: of one that
-is not, only the ids travel.
+while it is handled. Whether a trace is kept is decided before anything is made of it. One that is
+not costs next to nothing: nobody will look for it, so it need not have ids of its own.
 
 No span holds a query, a header, a body or the text of an exception.
 """
@@ -63,6 +63,12 @@ _AS_WE_WRITE_IT = re.compile("00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-0[0
 
 _SAMPLED = "1"
 """How a `traceparent` ends whose trace is kept, as `parse_traceparent` writes it."""
+
+NOT_KEPT = f"00-{'f' * 32}-{'f' * 16}-00"
+"""Of a trace that began here and is not kept: it tells others not to keep their parts of it.
+
+Samplers that go by the id alone do not keep it either: they keep the lowest ones.
+"""
 _METHODS = frozenset(
     ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
 )
@@ -81,7 +87,7 @@ def parse_traceparent(value: str) -> str:
 
     Of a later version, what version 00 knows counts (W3C Trace Context, section 4.3).
     """
-    if _AS_WE_WRITE_IT.fullmatch(value):
+    if value == NOT_KEPT or _AS_WE_WRITE_IT.fullmatch(value):
         return value
     match = _TRACEPARENT.fullmatch(value)
     if match is None:
@@ -107,6 +113,9 @@ class SpanElsewhere(NonRecordingSpan):
             is_remote=True,
             trace_flags=TraceFlags(int(flags, 16)),
         )
+
+
+_NOT_KEPT_CONTEXT = Context({_CURRENT_SPAN: SpanElsewhere(NOT_KEPT)})
 
 
 def traceparent_of(span: Span) -> str:
@@ -180,7 +189,7 @@ class Tracing:
         self._sampler = provider.sampler
         self._asks_the_parent = isinstance(provider.sampler, ParentBased)
         root = getattr(provider.sampler, "_root", provider.sampler)
-        # What it would say of a trace without a parent, but several times as fast.
+        # What it would say of a trace without a parent by the lower half of its id, but faster.
         self._bound = root.bound if isinstance(root, TraceIdRatioBased) else None
         self._tracer = provider.get_tracer("brubeck")
         self._log_filter = _TraceIds()
@@ -228,12 +237,14 @@ class Tracing:
         web = message.transport == "http"
         given = message.headers.get("traceparent") if web else message.traceparent
         parent = parse_traceparent(given) if given else ""
-        ids = self._if_not_kept(parent)
-        if ids:
-            _make_current(SpanElsewhere(ids))
-            return _with_traceparent(message, ids), None
+        if not_kept := self._if_not_kept(parent):
+            _make_elsewhere_current(not_kept)
+            if web and not_kept is not NOT_KEPT:
+                message.traceresponse = not_kept
+            return _with_traceparent(message, not_kept), None
         if web:
             span = self._start_web(application, message, parent)
+            message.traceresponse = traceparent_of(span)
         else:
             span = self._start_service(application, message, parent)
         _make_current(span)
@@ -241,8 +252,8 @@ class Tracing:
 
     def resume(self, traceparent: str) -> None:
         """Go on, in another greenlet, with what was begun."""
-        if ids := parse_traceparent(traceparent):
-            _make_current(SpanElsewhere(ids))
+        if elsewhere := parse_traceparent(traceparent):
+            _make_elsewhere_current(elsewhere)
 
     def failed(self, error: BaseException) -> None:
         """Note of what kind an exception was that a handler let through."""
@@ -259,9 +270,8 @@ class Tracing:
         parent = _current_traceparent()
         if not parent and request.traceparent:
             parent = parse_traceparent(request.traceparent)
-        ids = self._if_not_kept(parent)
-        if ids:
-            return _with_traceparent(request, ids), call
+        if not_kept := self._if_not_kept(parent):
+            return _with_traceparent(request, not_kept), call
         span = self._start(
             f"{request.method} {request.path}",
             SpanKind.CLIENT,
@@ -291,29 +301,27 @@ class Tracing:
     # Spans
 
     def _if_not_kept(self, parent: str) -> str:
-        """The ids to hand on where a trace is not kept; an empty text where it is.
+        """The `traceparent` to hand on where a trace is not kept; an empty text where it is.
 
         The samplers go by the trace's id and its parent. A span made next has the id they saw.
         """
+        if parent == NOT_KEPT:
+            return NOT_KEPT
         if not parent:
-            bits = random.getrandbits(192)
-            trace_id = bits >> 64
-            if self._samples_root(trace_id):
-                self._ids.next = trace_id
-                return ""
-            ids = f"{bits:048x}"
-            return f"00-{ids[:32]}-{ids[32:]}-00"
+            low = random.getrandbits(64)
+            if self._bound is not None and low >= self._bound:
+                return NOT_KEPT
+            trace_id = random.getrandbits(64) << 64 | low
+            if self._bound is None and not self._samples(_NOTHING, trace_id):
+                return NOT_KEPT
+            self._ids.next = trace_id
+            return ""
         kept = parent.endswith(_SAMPLED)
         if not self._asks_the_parent:
             kept = self._samples(_below(parent), int(parent[3:35], 16))
         if kept:
             return ""
         return parent if parent.endswith("-00") else f"{parent[:-2]}00"
-
-    def _samples_root(self, trace_id: int) -> bool:
-        if self._bound is not None:
-            return trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < self._bound
-        return self._samples(_NOTHING, trace_id)
 
     def _samples(self, parent: Context, trace_id: int) -> bool:
         decision = self._sampler.should_sample(parent, trace_id, "").decision
@@ -398,11 +406,12 @@ class _LastWords(logging.Handler):
 
 
 class _TraceIds(logging.Filter):
-    """Gives the lines of whoever handles a message the id of its trace."""
+    """Gives the lines of whoever handles a message the id of its trace, if it has one."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not getattr(record, "trace_id", ""):
-            record.trace_id = _current_traceparent()[3:35]
+        if context.get_current() is _NOT_KEPT_CONTEXT or hasattr(record, "trace_id"):
+            return True
+        record.trace_id = _current_traceparent()[3:35]
         return True
 
 
@@ -415,8 +424,18 @@ def _make_current(span: Span) -> Token[Context]:
     return context.attach(Context({_CURRENT_SPAN: span}))
 
 
+def _make_elsewhere_current(traceparent: str) -> None:
+    if traceparent != NOT_KEPT:
+        _make_current(SpanElsewhere(traceparent))
+    elif context.get_current() is not _NOT_KEPT_CONTEXT:
+        context.attach(_NOT_KEPT_CONTEXT)
+
+
 def _current_traceparent() -> str:
-    span = context.get_value(_CURRENT_SPAN)
+    current = context.get_current()
+    if current is _NOT_KEPT_CONTEXT:
+        return NOT_KEPT
+    span = current.get(_CURRENT_SPAN)
     if type(span) is SpanElsewhere:
         return span.traceparent
     return traceparent_of(span) if isinstance(span, Span) else ""

@@ -89,8 +89,8 @@ class WSGIConnection(Connection):
         # What follows a body that was refused need not be a request.
         closing = refusal is not None or self.stopping or request.closes_after(response)
         server_headers = {"X-Request-ID": request.request_id}
-        if request.traceparent:
-            server_headers["traceresponse"] = request.traceparent
+        if request.traceresponse:
+            server_headers["traceresponse"] = request.traceresponse
         if closing:
             server_headers["Connection"] = "close"
         try:

@@ -186,7 +186,7 @@ def test_the_sampler_of_the_environment_decides_for_the_whole_trace(
     answers = [site.ask("/service/sync") for _ in range(40)]
     site.stop()
 
-    kept = [a for a in answers if a.headers["traceresponse"].endswith("-01")]
+    kept = [answer for answer in answers if "traceresponse" in answer.headers]
     assert 5 <= len(kept) <= 35
     traces = {answer.headers["traceresponse"].split("-")[1] for answer in kept}
     assert {span.trace_id for span in receiver.spans} == traces

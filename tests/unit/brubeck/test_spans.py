@@ -183,6 +183,23 @@ def test_a_trace_that_is_not_kept_is_handed_on_as_it_is(traced: Traced) -> None:
     assert request.traceparent == NOT_KEPT
 
 
+@pytest.mark.parametrize("sampler", [TraceIdRatioBased(1e-9), ParentBased(TraceIdRatioBased(0))])
+def test_of_a_trace_that_begins_here_and_is_not_kept_nobody_keeps_a_part(
+    handlers: None, sampler: Sampler
+) -> None:
+    traced = Traced(sampler)
+    with stand_in(traced.site, ADDR, traced.service) as prices:
+        request = Request({"PATH": "/page/7"}, request_id="r-1")
+        traced.tracing.begin(traced.site, request)
+        traced.site.handle(request, WebMessageHandler)
+        traced.tracing.begin(traced.service, prices.requests[0])
+        with traced.tracing._tracer.start_as_current_span("mine"):
+            pass
+    assert [called.traceparent for called in prices.requests] == [spans.NOT_KEPT]
+    assert request.traceresponse == ""
+    assert not traced.spans
+
+
 @pytest.mark.parametrize(
     ("sampler", "kept"),
     [(ParentBased(TraceIdRatioBased(0)), False), (TraceIdRatioBased(1), True)],
