@@ -79,3 +79,16 @@ def test_nothing_is_loaded_where_there_are_none() -> None:
         " or n == 'brubeck.spans'])"
     )
     assert loaded.splitlines()[-1] == "loaded: []"
+
+
+def test_a_header_that_cannot_be_read_is_complained_of_without_the_credential_in_it() -> None:
+    said = output_of(
+        "import brubeck.cooperative, os;"
+        "os.environ['OTEL_EXPORTER_OTLP_ENDPOINT'] = 'http://127.0.0.1:9';"
+        "os.environ['OTEL_EXPORTER_OTLP_HEADERS'] = 'Authorization: Bearer credential';"
+        "from brubeck import logs, tracing;"
+        "logs.configure('DEBUG', 'text');"
+        "tracing.start().stop()"
+    )
+    assert "header" in said.lower()
+    assert "credential" not in said
