@@ -90,6 +90,7 @@ def test_a_wrong_header_is_complained_of_without_the_credential_in_it(headers: s
     said = output_of(
         "import brubeck.cooperative, os;"
         "os.environ['OTEL_EXPORTER_OTLP_ENDPOINT'] = 'http://127.0.0.1:9';"
+        "os.environ['OTEL_EXPORTER_OTLP_TIMEOUT'] = '0.1';"
         f"os.environ['OTEL_EXPORTER_OTLP_HEADERS'] = {headers!r};"
         "from brubeck import logs, tracing;"
         "logs.configure('DEBUG', 'text');"
