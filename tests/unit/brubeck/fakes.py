@@ -27,7 +27,7 @@ class FakeTracing:
     def __init__(self) -> None:
         self.ended: list[int | str] = []
 
-    def begin(self, application: Brubeck, message: Any) -> tuple[Any, "FakeTracing"]:
+    def begin(self, _application: Brubeck, message: Any) -> tuple[Any, "FakeTracing"]:
         """Be the span, too."""
         return message, self
 

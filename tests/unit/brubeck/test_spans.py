@@ -209,12 +209,12 @@ def test_a_call_that_is_refused_unsent_has_a_span_and_is_no_parent_of_the_next(
         assert call.attributes["error.type"] == "ServiceRefused"
 
 
-def span_id(span: ReadableSpan) -> int:
+def span_id(span: ReadableSpan) -> Any:
     assert span.context is not None
     return span.context.span_id
 
 
-def parent_id(span: ReadableSpan) -> int:
+def parent_id(span: ReadableSpan) -> Any:
     assert span.parent is not None
     return span.parent.span_id
 
