@@ -53,6 +53,16 @@ def is_address(value: str) -> bool:
     return match is not None and 0 < int(match["port"] or 1) < 65536
 
 
+def check_port(name: str, port: int) -> None:
+    """Make sure that a setting is a port.
+
+    Raises:
+        SettingError: if it is none.
+    """
+    if not 0 < port < 65536:
+        raise SettingError(f"{name} is {port}, which is no port (1 to 65535)")
+
+
 def number(name: str, default: float, *, least: float = 0.0) -> float:
     """A number, such as seconds.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gevent.server import StreamServer
 from gevent.socket import socket
 
-from brubeck.environment import SettingError
+from brubeck.environment import SettingError, check_port
 
 HEALTHY = "ok"
 
@@ -17,7 +17,7 @@ def serve_health(port: int, state: Callable[[], str]) -> StreamServer:
     """Answer each connection to `port` on this host with the line `state` returns.
 
     Raises:
-        SettingError: if somebody else listens there.
+        SettingError: if it is none, or somebody else listens there.
     """
 
     def answer(connection: socket, _address: object) -> None:
@@ -25,6 +25,7 @@ def serve_health(port: int, state: Callable[[], str]) -> StreamServer:
         connection.sendall(state().encode() + b"\n")
         connection.close()
 
+    check_port("health_port", port)
     server = StreamServer(("127.0.0.1", port), answer)
     try:
         server.start()

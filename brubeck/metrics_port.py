@@ -30,7 +30,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 from brubeck import __version__
-from brubeck.environment import SettingError
+from brubeck.environment import SettingError, check_port
 from brubeck.loop_lag import measure_loop_lag
 from brubeck.metrics import BOUNDS, READINGS, Durations, Measured, Metrics, Reading, Series
 
@@ -57,8 +57,7 @@ class MetricsPort:
     """
 
     def __init__(self, port: int, metrics: Metrics, readings: Readings) -> None:
-        if not 0 < port < 65536:
-            raise SettingError(f"metrics_port is {port}, which is no port (1 to 65535)")
+        check_port("metrics_port", port)
         self._server = WSGIServer(
             ("", port),
             application(metrics, readings),

@@ -397,12 +397,13 @@ class _WarnsOnce(SpanExporter):
 
 
 class _LastWords(logging.Handler):
-    """Keeps what a library said last."""
+    """Keeps what a library said last; of a header, which may hold a credential, only that."""
 
     said = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said = record.getMessage()
+        said = record.getMessage()
+        self.said = "a header cannot be sent (not shown)" if "header" in said.lower() else said
 
 
 class _TraceIds(logging.Filter):

@@ -109,7 +109,8 @@ class WSGIConnection(Connection):
             self._note_abandoned(request)
             raise
         except ConnectionResetError:  # its head has gone, but it was cut short
-            self._note_reply(request, 500, started)
+            status_code = answer.ended.status_code if answer.ended else 500
+            self._note_reply(request, status_code, started)
             raise
         self._note_reply(request, response.status_code, started)
 
@@ -160,7 +161,8 @@ class _Answer:
     def __init__(self) -> None:
         self.begun: AsyncResult[Response] = AsyncResult()
         """Its head, or all of it."""
-        self._ended: Response | None = None
+        self.ended: Response | None = None
+        """What came to its end, or what became of it instead."""
 
     def begin(self, response: Response) -> None:
         """Take the head of an answer that is streamed."""
@@ -173,7 +175,7 @@ class _Answer:
 
     def end(self, response: Response) -> None:
         """Take the response that came to its end, or what became of it instead."""
-        self._ended = response
+        self.ended = response
         if not self.begun.ready():
             self.begun.set(response)
         elif not self._pieces.full():
@@ -185,10 +187,10 @@ class _Answer:
         Raises:
             ConnectionResetError: if it did not come to its end; the connection must not, either.
         """
-        while self._ended is None or not self._pieces.empty():
+        while self.ended is None or not self._pieces.empty():
             if piece := self._pieces.get():
                 yield piece
-        if not self._ended.streamed:
+        if not self.ended.streamed:
             raise ConnectionResetError(errno.ECONNRESET, "the answer was cut short")
 
 

@@ -31,15 +31,19 @@ class ReceivedSpan:
 
 
 class Receiver:
-    """Takes spans in a `with` block, at `endpoint`. One that is `stalled` never answers."""
+    """Takes spans in a `with` block, at `endpoint`, and answers with `status`.
 
-    def __init__(self, *, stalled: bool = False) -> None:
+    One that is `stalled` never answers.
+    """
+
+    def __init__(self, *, stalled: bool = False, status: int = 200) -> None:
         self.spans: list[ReceivedSpan] = []
         self.bodies: list[bytes] = []
         self.asked = 0
         """Batches that somebody wanted to bring."""
         self._over = threading.Event()
         self._stalled = stalled
+        self._status = status
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -86,7 +90,7 @@ class Receiver:
                     content = gzip.decompress(content)
                 receiver._take(self.path, content)
                 answer = ExportTraceServiceResponse().SerializeToString()
-                self.send_response(200)
+                self.send_response(receiver._status)
                 self.send_header("Content-Type", "application/x-protobuf")
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()

@@ -100,6 +100,7 @@ app = Brubeck(
     ],
     request_timeout=2.0,
     drain_timeout=10.0,
+    metrics_port=int(os.environ["METRICS_PORT"]),
 )
 
 if __name__ == "__main__":

@@ -70,6 +70,9 @@ def test_a_setting_that_cannot_be_is_named_where_the_application_is_made(
             "Address already in use: ('127.0.0.1', {port})",
         ),
         ("health_port={port}", "health_port: cannot listen: Address already in use"),
+        ("health_port=70000", "health_port is 70000, which is no port (1 to 65535)"),
+        ("metrics_port={port}", "metrics_port: cannot listen: Address already in use"),
+        ("metrics_port=70000", "metrics_port is 70000, which is no port (1 to 65535)"),
         ("msg_conn=ServiceConnection('tcp://127.0.0.1:{port}', 'x')", "Address already in use"),
         (
             "msg_conn=ServiceConnection('ipc://no/folder', 'x')",

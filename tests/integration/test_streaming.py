@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPResponse, IncompleteRead
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from tests.http import Answer, ask, connection
 from tests.integration.programs import Program, resident
 from tests.integration.real_mongrel2 import Mongrel2
+from tests.metrics import values
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -25,6 +27,7 @@ class Server:
 
     port: int
     app: Program
+    metrics_port: int
 
     def ask(self, path: str, method: str = "GET") -> Answer:
         return ask(self.port, path, method, timeout=20)
@@ -36,15 +39,17 @@ def server(
     start_mongrel2: Callable[..., Mongrel2],
     start_python: Callable[..., Program],
 ) -> Server:
+    metrics_port = free_port()
+    start = partial(start_python, APP, METRICS_PORT=str(metrics_port))
     if request.param == "wsgi":
         port = free_port()
-        app = start_python(APP, WSGI_PORT=str(port))
+        app = start(WSGI_PORT=str(port))
         app.wait_until_it_says("listening")
-        return Server(port, app)
+        return Server(port, app, metrics_port)
     mongrel2 = start_mongrel2(min_ping=2)
-    app = start_python(APP, PULL_ADDR=mongrel2.pull_addr, PUB_ADDR=mongrel2.pub_addr)
+    app = start(PULL_ADDR=mongrel2.pull_addr, PUB_ADDR=mongrel2.pub_addr)
     mongrel2.wait_for_application("/function")
-    return Server(mongrel2.port, app)
+    return Server(mongrel2.port, app, metrics_port)
 
 
 def pieces_of(response: HTTPResponse) -> Iterator[tuple[float, bytes]]:
@@ -154,6 +159,30 @@ def test_the_stream_of_a_browser_that_left_is_ended(server: Server) -> None:
     server.app.wait_until_it_says("the count is over")
 
 
+def test_a_stream_is_counted_by_how_it_ended(server: Server) -> None:
+    def count(name: str) -> dict[tuple[str, ...], float]:
+        counted = values(server.metrics_port, name)
+        return {labels: n for labels, n in counted.items() if "^/count$" in labels}
+
+    assert server.ask("/count").status == 200
+    for end in ("fail=yes", "to=2&pause=60"):
+        with connection(server.port) as browser:
+            browser.request("GET", f"/count?{end}")
+            with pytest.raises(IncompleteRead):
+                browser.getresponse().read()
+    with connection(server.port) as browser:
+        browser.request("GET", "/count?to=1000&pause=0.1")
+        browser.getresponse().read1()
+
+    abandoned = {("^/count$",): 1.0}
+    eventually(lambda: count("brubeck_abandoned_total") == abandoned, "it is counted", seconds=10)
+    assert count("brubeck_http_request_duration_seconds_count") == {
+        ("GET", "^/count$", "200"): 1,
+        ("GET", "^/count$", "500"): 1,
+        ("GET", "^/count$", "504"): 1,
+    }
+
+
 def test_the_stream_of_a_browser_that_does_not_read_is_ended_and_others_notice_nothing(
     server: Server,
 ) -> None:
@@ -186,7 +215,7 @@ def test_a_request_that_is_refused_ends_no_other(
     start_python: Callable[..., Program],
 ) -> None:
     port = free_port()
-    start_python(APP, WSGI_PORT=str(port)).wait_until_it_says("listening")
+    start_python(APP, WSGI_PORT=str(port), METRICS_PORT="0").wait_until_it_says("listening")
     with ThreadPoolExecutor() as browsers:
         first = browsers.submit(ask, port, "/slow", timeout=10)
         time.sleep(0.5)

@@ -255,3 +255,16 @@ def test_a_receiver_that_does_not_receive_does_no_harm(
     ]
     warnings = [line["message"] for line in about_traces if line["level"] in ("warning", "error")]
     assert len(warnings) == 1, warnings
+
+
+def test_why_a_receiver_does_not_take_them_is_said(start_site: Callable[..., Site]) -> None:
+    with Receiver(status=401) as refusing:
+        site = start_site(refusing.endpoint)
+
+        site.ask("/", KEPT)
+
+        site.client_app.wait_until_it_says("they are dropped until it does: ", seconds=15)
+    lines = [json.loads(line) for line in site.client_app.said.splitlines()]
+    [warning] = [line["message"] for line in lines if line["level"] in ("warning", "error")]
+    assert "401" in warning
+    assert "Unauthorized" in warning

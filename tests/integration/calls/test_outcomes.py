@@ -231,6 +231,37 @@ def test_the_handler_of_a_caller_that_gave_up_is_ended(
     eventually(lambda: waiting_service.in_hand == 0, "nothing is in hand", seconds=10)
 
 
+class ComputesWhileAnybodyWaits(ServiceMessageHandler):
+    """Computes in a native thread, and tells what was left when it ended."""
+
+    cpu_bound = True
+
+    begun: list[str]
+    ended: list[float]
+
+    def request(self) -> None:
+        self.begun.append(self.message.path)
+        enough = time.monotonic() + 10
+        while self.seconds_left and time.monotonic() < enough:
+            sum(range(1000))
+        self.ended.append(self.seconds_left)
+
+
+def test_a_thread_that_computes_for_a_caller_that_gave_up_is_told(
+    serve: Serve, caller: Caller
+) -> None:
+    ComputesWhileAnybodyWaits.begun, ComputesWhileAnybodyWaits.ended = [], []
+    service = serve([("^/compute$", ComputesWhileAnybodyWaits)])
+    caller.connection(service.addr)
+
+    call = gevent.spawn(caller.ask, service.addr, "/compute", timeout=60)
+    eventually(lambda: ComputesWhileAnybodyWaits.begun, "it computes", seconds=10)
+    call.kill()
+
+    eventually(lambda: ComputesWhileAnybodyWaits.ended, "it ends", seconds=5)
+    assert ComputesWhileAnybodyWaits.ended == [0]
+
+
 def test_the_handler_of_a_call_that_is_too_late_is_ended_by_its_caller(
     waiting_service: Service, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,31 @@ class SilentConnection:
         return "ok"
 
 
+class FakeTracing:
+    """Records every message; `ended` says how, by its status or as `abandoned`."""
+
+    def __init__(self) -> None:
+        self.ended: list[int | str] = []
+
+    def begin(self, _application: Brubeck, message: Any) -> tuple[Any, "FakeTracing"]:
+        """Be the span, too."""
+        return message, self
+
+    def resume(self, traceparent: str) -> None:
+        """Go on."""
+
+    def failed(self, error: BaseException) -> None:
+        """Take note."""
+
+    def answered(self, status_code: int) -> None:
+        """End."""
+        self.ended.append(status_code)
+
+    def abandoned(self) -> None:
+        """End without an answer."""
+        self.ended.append("abandoned")
+
+
 def brubeck(*routes: tuple[str, Target], **settings: Any) -> Brubeck:
     """An application with these routes."""
     return Brubeck(SilentConnection(), routes, **settings)

@@ -10,8 +10,9 @@ from gevent.pool import Pool
 from brubeck.application import Brubeck
 from brubeck.connection import Connection
 from brubeck.health import HEALTHY
+from brubeck.in_hand import Job
 from brubeck.web_handlers import WebMessageHandler
-from tests.unit.brubeck.fakes import brubeck, request
+from tests.unit.brubeck.fakes import FakeTracing, brubeck, request
 
 
 class RecordedConnection(Connection):
@@ -30,9 +31,15 @@ class RecordedConnection(Connection):
     def close(self) -> None:
         self.life.append("close")
 
-    def take(self, seconds: float = 60.0) -> None:
+    def take(
+        self, seconds: float = 60.0, base_handler: type[WebMessageHandler] = WebMessageHandler
+    ) -> Job:
         """A message comes, to be answered within `seconds`."""
-        self._handle(request(), seconds, WebMessageHandler, self._answer)
+        return self._handle(request(), seconds, base_handler, self._answer)
+
+    def lose(self, job: Job) -> None:
+        """Its sender leaves."""
+        self._in_hand.end(job)
 
     def _answer(self, response: Any) -> None:
         self.life.append(f"answer {response.status_code}")
@@ -128,6 +135,48 @@ def test_on_finish_runs_also_for_a_handler_that_is_ended_at_its_deadline(
     assert finished.wait(10)
     connection.stop()
     running.get(timeout=10)
+
+
+def test_the_span_of_a_message_whose_sender_leaves_is_ended(
+    connection: RecordedConnection, application: Brubeck
+) -> None:
+    application.tracing = tracing = FakeTracing()  # type: ignore[assignment]
+    running = serve(connection, application)
+    job = connection.take()
+    gevent.idle()
+
+    connection.lose(job)
+
+    connection.stop()
+    running.get(timeout=10)
+    assert tracing.ended == ["abandoned"]
+
+
+def test_it_is_ended_as_well_if_the_sender_leaves_when_it_is_too_late_already(
+    connection: RecordedConnection, application: Brubeck
+) -> None:
+    # Given
+    begun, go_on = Event(), Event()
+
+    class TakesItsTime(WebMessageHandler):
+        def render_error(self, *args: Any, **kwargs: Any) -> Any:
+            begun.set()
+            go_on.wait()
+            return super().render_error(*args, **kwargs)
+
+    application.tracing = tracing = FakeTracing()  # type: ignore[assignment]
+    running = serve(connection, application)
+    job = connection.take(0.05, TakesItsTime)
+    assert begun.wait(10)
+    # When
+    connection.lose(job)
+    go_on.set()
+    # Then
+    connection.stop()
+    running.get(timeout=10)
+    gevent.idle()
+    assert tracing.ended == ["abandoned"]
+    assert "answer 504" not in connection.life
 
 
 def test_a_connection_that_cannot_open_says_why_and_does_not_run(application: Brubeck) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from brubeck.environment import SettingError
 from brubeck.health import HEALTHY, serve_health
+from tests.ports import free_port
 
 
 class Patient:
@@ -18,9 +19,9 @@ def patient() -> Patient:
 
 @pytest.fixture
 def port(patient: Patient) -> Iterator[int]:
-    server = serve_health(0, lambda: patient.state)
-    assert server.server_port is not None
-    yield server.server_port
+    port = free_port()
+    server = serve_health(port, lambda: patient.state)
+    yield port
     server.stop()
 
 

@@ -2,10 +2,13 @@
 
 import random
 import re
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
@@ -15,7 +18,9 @@ from brubeck.application import Brubeck
 from brubeck.metrics import BOUNDS, READINGS, Durations, Metrics, Reading, status_class
 from brubeck.request import Request
 from brubeck.web_handlers import WebMessageHandler
+from tests.http import ask
 from tests.needs import ROOT
+from tests.ports import free_port
 from tests.unit.brubeck.fakes import brubeck, request
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -253,6 +258,26 @@ def test_alerts_and_their_tests_know_only_metrics_that_there_are() -> None:
 
 def operations() -> str:
     return (ROOT / "docs/operations.md").read_text()
+
+
+# The port
+
+
+def test_readers_who_say_nothing_more_keep_nobody_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    beginnings = (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n")
+    monkeypatch.setattr(metrics_port, "MAX_READERS", len(beginnings))
+    monkeypatch.setattr(metrics_port, "IDLE", 0.2)
+    port = free_port()
+    server = metrics_port.MetricsPort(port, Metrics(), lambda: iter(()))
+
+    with ExitStack() as connections:
+        for beginning in beginnings:
+            reader = connections.enter_context(socket.create_connection(("127.0.0.1", port)))
+            reader.sendall(beginning)
+        gevent.sleep(0.1)
+        assert ask(port, "/metrics", timeout=5).status == 200
+
+    server.stop()
 
 
 # The event loop

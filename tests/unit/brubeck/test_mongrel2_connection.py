@@ -19,7 +19,7 @@ from brubeck.mongrel2_connection import MAX_HELD, MAX_PIPELINED
 from brubeck.response import Response
 from brubeck.routing import Target
 from brubeck.web_handlers import WebMessageHandler
-from tests.unit.brubeck.fakes import brubeck
+from tests.unit.brubeck.fakes import FakeTracing, brubeck
 
 PULL, PUB = "tcp://mongrel2:9999", "tcp://mongrel2:9998"
 IDENT = "ident-of-this-start"
@@ -176,12 +176,13 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Runs an application behind a Mongrel2 that has not started yet."""
     all_served: list[Served] = []
 
-    def run(*routes: tuple[str, Target], **settings: Any) -> Served:
+    def run(*routes: tuple[str, Target], tracing: Any = None, **settings: Any) -> Served:
         mongrel2 = FakeMongrel2()
         monkeypatch.setattr("brubeck.mongrel2_connection._connected", mongrel2.connected)
         monkeypatch.setattr("brubeck.mongrel2_connection.Leases", mongrel2.leased)
         connection = Mongrel2Connection(PULL, PUB)
         application = brubeck(*routes, **{"drain_timeout": 0.0} | settings)
+        application.tracing = tracing
         running = gevent.spawn(connection.recv_forever_ever, application)
         gevent.idle()
         all_served.append(Served(connection, mongrel2, running))
@@ -584,6 +585,19 @@ def test_what_cannot_be_sent_is_answered_with_500(serve: Serve, response: Respon
     assert not [line for line in answer.headers if line.startswith("Set-Cookie")]
     served.mongrel2.asks("/next")
     assert served.mongrel2.reads().content == b"/next"
+
+
+def test_the_span_of_an_answer_that_cannot_be_sent_says_what_was_sent(serve: Serve) -> None:
+    tracing = FakeTracing()
+    bad = UNSENDABLE["a header that is a number"]
+    served = serve((r"^/bad", returns(bad)), (r"^/", Page), tracing=tracing)
+    served.mongrel2.starts()
+
+    for path in ("/bad", "/good"):
+        served.mongrel2.asks(path)
+        served.mongrel2.reads()
+
+    assert tracing.ended == [500, 200]
 
 
 @pytest.mark.parametrize("name", ["x-mongrel2-upload-start", "x-mongrel2-upload-done"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.pool import Pool
 from opentelemetry import trace
 from opentelemetry.context import Context, attach
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -20,12 +21,14 @@ from brubeck.request_handling import Brubeck, WebMessageHandler
 from brubeck.spans import SpanElsewhere, Tracing, parse_traceparent, traceparent_of
 from brubeckservice.base import ServiceClientMixin, ServiceMessageHandler, ServiceRequest
 from brubeckservice.testing import NoConnection, stand_in
+from tests.unit.brubeckservice.fakes import fake_connections
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
 KEPT = f"00-{TRACE}-{SPAN}-01"
 NOT_KEPT = f"00-{TRACE}-{SPAN}-00"
 ADDR = "tcp://prices:9000"
+FULL = "tcp://full:9000"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,17 @@ class Page(ServiceClientMixin, WebMessageHandler):
         return self.render()
 
 
+class Overfull(ServiceClientMixin, WebMessageHandler):
+    """Calls a service twice while as many calls are under way as may be."""
+
+    def get(self) -> Any:
+        self.register_service(FULL, "a passphrase")
+        self._services.open(FULL).background = Pool(0)
+        for _ in range(2):
+            self.send_service_request_nowait(FULL, self.create_service_request("/price"))
+        return self.render()
+
+
 class Broken(WebMessageHandler):
     """Raises what nobody may read in a span."""
 
@@ -98,7 +112,13 @@ class Traced:
         provider.add_span_processor(SimpleSpanProcessor(self.kept))
         self.tracing = Tracing(provider, ids)
         self.site = Brubeck(
-            NoConnection(), [("^/page/([0-9]+)$", Page), ("^/broken$", Broken), ("^/price$", Price)]
+            NoConnection(),
+            [
+                ("^/page/([0-9]+)$", Page),
+                ("^/overfull$", Overfull),
+                ("^/broken$", Broken),
+                ("^/price$", Price),
+            ],
         )
         self.service = Brubeck(NoConnection(), [("^/price$", Price)])
         self.site.tracing = self.service.tracing = self.tracing
@@ -170,6 +190,33 @@ def test_a_call_and_its_response_are_below_the_request(traced: Traced, query: st
         "server.address": ADDR,
         "rpc.response.status_code": "200",
     }
+
+
+def test_a_call_that_is_refused_unsent_has_a_span_and_is_no_parent_of_the_next(
+    traced: Traced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_connections(monkeypatch)
+    traced.ask("/overfull")
+
+    *pairs, page = traced.kept.get_finished_spans()
+    calls, responses = pairs[::2], pairs[1::2]
+    assert [call.name for call in calls] == ["request /price"] * 2
+    assert [response.name for response in responses] == ["response /price"] * 2
+    assert [parent_id(call) for call in calls] == [span_id(page)] * 2
+    assert [parent_id(response) for response in responses] == [span_id(call) for call in calls]
+    for call in calls:
+        assert call.attributes is not None
+        assert call.attributes["error.type"] == "ServiceRefused"
+
+
+def span_id(span: ReadableSpan) -> Any:
+    assert span.context is not None
+    return span.context.span_id
+
+
+def parent_id(span: ReadableSpan) -> Any:
+    assert span.parent is not None
+    return span.parent.span_id
 
 
 def test_a_trace_that_is_not_kept_is_handed_on_as_it_is(traced: Traced) -> None:

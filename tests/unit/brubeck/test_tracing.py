@@ -79,3 +79,25 @@ def test_nothing_is_loaded_where_there_are_none() -> None:
         " or n == 'brubeck.spans'])"
     )
     assert loaded.splitlines()[-1] == "loaded: []"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    ["Authorization: Bearer credential", "Authorization=Bearer%20credential%0Ay"],
+    ids=["cannot be read", "cannot be sent"],
+)
+def test_a_wrong_header_is_complained_of_without_the_credential_in_it(headers: str) -> None:
+    said = output_of(
+        "import brubeck.cooperative, os;"
+        "os.environ['OTEL_EXPORTER_OTLP_ENDPOINT'] = 'http://127.0.0.1:9';"
+        "os.environ['OTEL_EXPORTER_OTLP_TIMEOUT'] = '0.1';"
+        f"os.environ['OTEL_EXPORTER_OTLP_HEADERS'] = {headers!r};"
+        "from brubeck import logs, tracing;"
+        "logs.configure('DEBUG', 'text');"
+        "traces = tracing.start();"
+        "from opentelemetry import trace;"
+        "trace.get_tracer('test').start_span('a span').end();"
+        "traces.stop()"
+    )
+    assert "header" in said.lower()
+    assert "credential" not in said
