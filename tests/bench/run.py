@@ -43,8 +43,9 @@ def options() -> argparse.Namespace:
 
 def chosen_systems(asked: argparse.Namespace) -> list[System]:
     """The systems to measure."""
-    ours = [systems.OURS, systems.OURS_QUIET, systems.OURS_MEASURED, systems.OURS_TRACED]
-    everyone = [*systems.FLOORS, *ours]
+    everyone = [*systems.FLOORS, systems.OURS, systems.OURS_MEASURED]
+    if asked.systems or not asked.quick:
+        everyone += [systems.OURS_QUIET, systems.OURS_TRACED]
     if asked.peers:
         everyone += systems.PEERS
     names = asked.systems.split(",") if asked.systems else [system.name for system in everyone]

@@ -29,16 +29,17 @@ OUTCOME_LIMIT = 30_000
 
 @pytest.fixture(scope="module")
 def scaled(deployment: Deployment) -> Iterator[Deployment]:
-    """The deployment with three replicas and two client apps."""
+    """The deployment, which the tests scale."""
     yield deployment
     deployment.repair()
 
 
 @pytest.fixture
 def live(scaled: Deployment, reader: Reader) -> Page:
-    """The page, when it has drawn them."""
-    scaled.up("--scale", "slow-service=3", "--scale", "client-app=2")
-    scaled.wait_until_ready()
+    """The page, when it has drawn three replicas; there are two client apps."""
+    if [len(scaled.containers(name)) for name in ("slow-service", "client-app")] != [3, 2]:
+        scaled.up("--scale", "slow-service=3", "--scale", "client-app=2")
+        scaled.wait_until_ready()
     return opened(reader)
 
 
