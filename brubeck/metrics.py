@@ -13,6 +13,8 @@ from time import time
 from types import MappingProxyType
 from typing import NamedTuple
 
+from brubeck.request import METHODS
+
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds: the upper ends of the buckets, each included; there is one more for what is longer."""
 
@@ -21,20 +23,6 @@ UNMATCHED = "unmatched"
 
 OTHER = "other"
 """The method of a request that has none of HTTP's, and the outcome of a status that is none."""
-
-METHODS = frozenset(
-    (
-        "GET",
-        "HEAD",
-        "POST",
-        "PUT",
-        "DELETE",
-        "CONNECT",
-        "OPTIONS",
-        "TRACE",
-        "PATCH",
-    )  # RFC 9110, 5789
-)
 
 ABANDONED = "abandoned"
 """The outcome of a call whose caller was ended, or ended it, before there was one."""

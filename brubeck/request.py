@@ -11,6 +11,11 @@ from brubeck.errors import BadRequest, phrase_of
 from brubeck.forms import Form, UploadedFile, parse_arguments, parse_form
 from brubeck.response import Response
 
+METHODS = frozenset(
+    ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+)
+"""HTTP's methods (RFC 9110, section 9.3; RFC 5789); a browser may send any other word."""
+
 
 class Request:
     """One HTTP request.

@@ -10,7 +10,6 @@ No span holds a query, a header, a body or the text of an exception.
 
 import logging
 import random
-import re
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -40,6 +39,8 @@ from opentelemetry.trace import (
 
 from brubeck import environment
 from brubeck.errors import status_of
+from brubeck.request import METHODS
+from brubeck.traceparent import KEPT, NOT_KEPT, SAMPLED, parse_traceparent
 
 if TYPE_CHECKING:
     from brubeck.application import Brubeck
@@ -56,22 +57,6 @@ REQUEST_ID = "brubeck.request_id"
 REPLICA = "brubeck.replica"
 RPC_STATUS = "rpc.response.status_code"
 
-_TRACEPARENT = re.compile(
-    r"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
-)
-_AS_WE_WRITE_IT = re.compile("00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-0[01]")
-
-_SAMPLED = "1"
-"""How a `traceparent` ends whose trace is kept, as `parse_traceparent` writes it."""
-
-NOT_KEPT = f"00-{'f' * 32}-{'f' * 16}-00"
-"""Of a trace that began here and is not kept: it tells others not to keep their parts of it.
-
-Samplers that go by the id alone do not keep it either: they keep the lowest ones.
-"""
-_METHODS = frozenset(
-    ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
-)
 _NOTHING = Context()
 [_CURRENT_SPAN] = trace.set_span_in_context(trace.INVALID_SPAN, _NOTHING)
 """The key of a context's span: what is done for every message goes by it directly."""
@@ -80,22 +65,6 @@ _REPETITIVE = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "
 
 M = TypeVar("M", bound=Any)
 C = TypeVar("C", bound=Callable[..., Any])
-
-
-def parse_traceparent(value: str) -> str:
-    """A `traceparent` as version 00 writes it; an empty text if it is none.
-
-    Of a later version, what version 00 knows counts (W3C Trace Context, section 4.3).
-    """
-    if value == NOT_KEPT or _AS_WE_WRITE_IT.fullmatch(value):
-        return value
-    match = _TRACEPARENT.fullmatch(value)
-    if match is None:
-        return ""
-    version, ids, flags, more = match.groups()
-    if version == "00" and more is not None:
-        return ""
-    return f"00-{ids}-{int(flags, 16) & TraceFlags.SAMPLED:02x}"
 
 
 class SpanElsewhere(NonRecordingSpan):
@@ -123,7 +92,7 @@ def traceparent_of(span: Span) -> str:
     if isinstance(span, SpanElsewhere):
         return span.traceparent
     ids = span.get_span_context()
-    sampled = ids.trace_flags & TraceFlags.SAMPLED
+    sampled = ids.trace_flags & SAMPLED
     return f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{sampled:02x}" if ids.is_valid else ""
 
 
@@ -283,7 +252,7 @@ class Tracing:
 
     def handle_response(self, application: "Brubeck", response: Any, traceparent: str) -> Any:
         """What the application's handler for a response returns; it belongs to the call."""
-        kept = traceparent.endswith(_SAMPLED)
+        kept = traceparent.endswith(KEPT)
         pattern = application.pattern_of(response) if kept else ""
         if not pattern:
             return application.handle(response)
@@ -316,7 +285,7 @@ class Tracing:
                 return NOT_KEPT
             self._ids.next = trace_id
             return ""
-        kept = parent.endswith(_SAMPLED)
+        kept = parent.endswith(KEPT)
         if not self._asks_the_parent:
             kept = self._samples(_below(parent), int(parent[3:35], 16))
         if kept:
@@ -329,7 +298,7 @@ class Tracing:
 
     def _start_web(self, application: "Brubeck", request: Any, parent: str) -> Span:
         route = _readable(application.pattern_of(request))
-        method = request.method if request.method in _METHODS else "_OTHER"
+        method = request.method if request.method in METHODS else "_OTHER"
         attributes = {
             "http.request.method": method,
             "url.path": request.path,

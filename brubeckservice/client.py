@@ -1,7 +1,6 @@
 """What a handler uses to call a service: make a request, send it, wait for the answer or not."""
 
 import logging
-import re
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import partial
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from brubeck.request_ids import new_request_id
+from brubeck.traceparent import parse_traceparent
 from brubeckservice import protocol
 from brubeckservice.client_connection import ServiceClientConnection
 from brubeckservice.errors import ServiceError
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from brubeck.spans import Tracing
 
 logger = logging.getLogger(__name__)
-
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class ServiceClientMixin:
@@ -246,4 +244,4 @@ def _traceparent(origin: Any) -> str:
     value = getattr(origin, "traceparent", "") or getattr(origin, "headers", {}).get(
         "traceparent", ""
     )
-    return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else ""
+    return parse_traceparent(value) if isinstance(value, str) else ""

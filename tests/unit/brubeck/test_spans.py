@@ -15,10 +15,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 
-from brubeck import spans
+from brubeck import spans, traceparent
 from brubeck.request import Request
 from brubeck.request_handling import Brubeck, WebMessageHandler
-from brubeck.spans import SpanElsewhere, Tracing, parse_traceparent, traceparent_of
+from brubeck.spans import SpanElsewhere, Tracing, traceparent_of
 from brubeckservice.base import ServiceClientMixin, ServiceMessageHandler, ServiceRequest
 from brubeckservice.testing import NoConnection, stand_in
 from tests.unit.brubeckservice.fakes import fake_connections
@@ -29,31 +29,6 @@ KEPT = f"00-{TRACE}-{SPAN}-01"
 NOT_KEPT = f"00-{TRACE}-{SPAN}-00"
 ADDR = "tcp://prices:9000"
 FULL = "tcp://full:9000"
-
-
-@pytest.mark.parametrize(
-    ("value", "known"),
-    [
-        (KEPT, KEPT),
-        (NOT_KEPT, NOT_KEPT),
-        (f"00-{TRACE}-{SPAN}-ff", KEPT),
-        (f"00-{TRACE}-{SPAN}-02", NOT_KEPT),
-        (f"cc-{TRACE}-{SPAN}-01", KEPT),
-        (f"cc-{TRACE}-{SPAN}-01-what-will-be", KEPT),
-        (f"00-{TRACE}-{SPAN}-01-what-will-be", ""),
-        (f"cc-{TRACE}-{SPAN}-01.what-will-be", ""),
-        (f"ff-{TRACE}-{SPAN}-01", ""),
-        (f"00-{'0' * 32}-{SPAN}-01", ""),
-        (f"00-{TRACE}-{'0' * 16}-01", ""),
-        (f"00-{TRACE.upper()}-{SPAN}-01", ""),
-        (f"00-{TRACE}-{SPAN}", ""),
-        (f"00-{TRACE}-{SPAN}-01\n", ""),
-        (f"{KEPT}, {KEPT}", ""),
-        ("", ""),
-    ],
-)
-def test_a_traceparent_counts_if_it_is_one(value: str, known: str) -> None:
-    assert parse_traceparent(value) == known
 
 
 def test_a_span_elsewhere_has_the_ids_it_is_known_by() -> None:
@@ -242,7 +217,7 @@ def test_of_a_trace_that_begins_here_and_is_not_kept_nobody_keeps_a_part(
         traced.tracing.begin(traced.service, prices.requests[0])
         with traced.tracing._tracer.start_as_current_span("mine"):
             pass
-    assert [called.traceparent for called in prices.requests] == [spans.NOT_KEPT]
+    assert [called.traceparent for called in prices.requests] == [traceparent.NOT_KEPT]
     assert request.traceresponse == ""
     assert not traced.spans
 
