@@ -1,4 +1,4 @@
-"""Traces: spans for requests, calls and responses. The only module that knows OpenTelemetry.
+"""Traces: spans for requests, calls and responses, by OpenTelemetry.
 
 Loaded by `brubeck.tracing` where traces are on. A trace is handed on as a `traceparent` (W3C Trace
 Context): from the browser, in the messages between instances, and from a message to the calls made
@@ -10,11 +10,8 @@ No span holds a query, a header, a body or the text of an exception.
 
 import logging
 import random
-import socket
-import sys
 from collections.abc import Callable, Sequence
 from contextvars import Token
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import gevent
@@ -22,10 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from opentelemetry import context, trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import (
@@ -37,9 +31,9 @@ from opentelemetry.trace import (
     TraceFlags,
 )
 
-from brubeck import environment
 from brubeck.errors import status_of
 from brubeck.request import METHODS
+from brubeck.span_export import provider_to_receiver
 from brubeck.traceparent import KEPT, NOT_KEPT, SAMPLED, parse_traceparent
 
 if TYPE_CHECKING:
@@ -50,9 +44,6 @@ logger = logging.getLogger(__name__)
 STOP_TIMEOUT = 3.0
 """Seconds that the last spans may take to leave when the process ends."""
 
-BATCH_SIZE = 100
-"""Spans that leave together, at most: nobody runs while they are encoded, some milliseconds."""
-
 REQUEST_ID = "brubeck.request_id"
 REPLICA = "brubeck.replica"
 RPC_STATUS = "rpc.response.status_code"
@@ -60,9 +51,6 @@ RPC_STATUS = "rpc.response.status_code"
 _NOTHING = Context()
 [_CURRENT_SPAN] = trace.set_span_in_context(trace.INVALID_SPAN, _NOTHING)
 """The key of a context's span: what is done for every message goes by it directly."""
-_REPETITIVE = ("opentelemetry.exporter", "opentelemetry.sdk._shared_internal", "urllib3")
-"""Loggers that say the same for each batch that cannot be sent."""
-
 M = TypeVar("M", bound=Any)
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -174,16 +162,7 @@ class Tracing:
             SettingError: if the batch size is no number.
         """
         ids = _Ids()
-        # It quotes a header that it cannot read, and headers hold credentials.
-        logging.getLogger("opentelemetry.util.re").addFilter(_without_arguments)
-        resource = Resource.create()
-        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
-            resource = resource.merge(Resource({SERVICE_NAME: Path(sys.argv[0]).stem or "python"}))
-        resource = Resource({"host.name": socket.gethostname()}).merge(resource)
-        provider = TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
-        size = environment.integer("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH_SIZE)
-        exporter = _WarnsOnce(OTLPSpanExporter())
-        provider.add_span_processor(BatchSpanProcessor(exporter, max_export_batch_size=size))
+        provider = provider_to_receiver(ids)
         # A user's own spans belong to the same traces.
         trace.set_tracer_provider(provider)
         return cls(provider, ids)
@@ -332,49 +311,6 @@ class _Ids(RandomIdGenerator):
         return chosen or super().generate_trace_id()
 
 
-class _WarnsOnce(SpanExporter):
-    """Says in one line that spans cannot be sent, and in one that they can again."""
-
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
-        self._failing = False
-        self._reason = _LastWords()
-        for name in _REPETITIVE:
-            library = logging.getLogger(name)
-            library.addHandler(self._reason)
-            library.propagate = False
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        try:
-            result = self._exporter.export(spans)
-        except Exception as error:  # noqa: BLE001  # whatever a library raises: spans are lost
-            self._reason.said = type(error).__name__
-            result = SpanExportResult.FAILURE
-        failing = result is not SpanExportResult.SUCCESS
-        if failing and not self._failing:
-            logger.warning(
-                "the receiver of traces does not take them; they are dropped until it does: %s",
-                self._reason.said,
-            )
-        elif self._failing and not failing:
-            logger.info("the receiver of traces takes them again")
-        self._failing = failing
-        return result
-
-    def shutdown(self) -> None:
-        self._exporter.shutdown()
-
-
-class _LastWords(logging.Handler):
-    """Keeps what a library said last; of a header, which may hold a credential, only that."""
-
-    said = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        said = record.getMessage()
-        self.said = "a header cannot be sent (not shown)" if "header" in said.lower() else said
-
-
 class _TraceIds(logging.Filter):
     """Gives the lines of whoever handles a message the id of its trace, if it has one."""
 
@@ -383,11 +319,6 @@ class _TraceIds(logging.Filter):
             return True
         record.trace_id = _current_traceparent()[3:35]
         return True
-
-
-def _without_arguments(record: logging.LogRecord) -> bool:
-    record.args = ("(not shown)",)
-    return True
 
 
 def _make_current(span: Span) -> Token[Context]:

@@ -11,7 +11,7 @@ from gevent.pool import Pool
 from opentelemetry import trace
 from opentelemetry.context import Context, attach
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 
@@ -291,26 +291,6 @@ def test_a_log_line_has_the_id_of_the_trace_that_is_being_handled(traced: Traced
     assert gevent.spawn(handle, KEPT).get() == (TRACE, TRACE)
     assert gevent.spawn(handle, NOT_KEPT).get() == (TRACE, TRACE)
     assert gevent.spawn(line).get() == ""
-
-
-class Failing(SpanExporter):
-    """Fails, in one way or another, until it is told not to."""
-
-    fails = True
-
-    def export(self, _spans: Any) -> SpanExportResult:
-        if self.fails:
-            raise OSError("nobody is there")
-        return SpanExportResult.SUCCESS
-
-
-def test_a_receiver_that_fails_is_complained_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    receiver = Failing()
-    exporter = spans._WarnsOnce(receiver)
-    for receiver.fails in (True, True, False, False, True):
-        exporter.export([])
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
 
 
 def test_no_span_is_named_by_nothing() -> None:
