@@ -8,7 +8,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from contextvars import Context
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
@@ -21,7 +23,7 @@ from brubeck.response import Response
 
 if TYPE_CHECKING:
     from brubeck.application import Brubeck
-    from brubeck.spans import Tracing
+    from brubeck.spans import ServerSpan
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,6 @@ class Connection:
         """
         self._application = application
         self._in_hand.pool = application.pool
-        self._job_type = MessageJob if application.tracing is None else _TracedJob
         self._open()
         try:
             self._stopping.wait()
@@ -154,7 +155,19 @@ class Connection:
         body comes piece by piece, and returns it, or an error's, when it has come to its end.
         """
         application = self._application
-        job = self._job_type(application, message, base_handler, answer, begin=begin, stream=stream)
+        context = span = None
+        if application.tracing is not None:
+            message, context, span = application.tracing.begin(application, message)
+        kind = MessageJob if span is None else partial(_RecordedJob, span)
+        job = kind(
+            application,
+            message,
+            base_handler,
+            answer,
+            begin=begin,
+            stream=stream,
+            context=context,
+        )
         self._in_hand.start(job, seconds)
         return job
 
@@ -173,8 +186,9 @@ class MessageJob(Job):
         *,
         begin: Callable[[], object] | None,
         stream: Callable[[Job, Response], Response] | None,
+        context: Context | None,
     ) -> None:
-        super().__init__()
+        super().__init__(context)
         self._application = application
         self.message = message
         self._base_handler = base_handler
@@ -200,32 +214,19 @@ class MessageJob(Job):
         return self._answer(result) or result
 
 
-class _TracedJob(MessageJob):
-    """One that belongs to a trace, and may be recorded."""
+class _RecordedJob(MessageJob):
+    """One of which there is a span."""
 
     __slots__ = ("_span",)
 
-    def work(self) -> Any:
-        tracing: Tracing = self._application.tracing  # type: ignore[assignment]  # it is there
-        self.message, self._span = tracing.begin(self._application, self.message)
-        result = super().work()
-        if self._span is not None and self.ended and not self.late:
-            self._span.abandoned()
-            self._span = None
-        return result
-
-    def too_late(self) -> Any:
-        cast("Tracing", self._application.tracing).resume(self.message.traceparent)
-        answer = super().too_late()
-        span = getattr(self, "_span", None)
-        if span is not None and not self.late:
-            span.abandoned()
-            self._span = None
-        return answer
+    def __init__(self, span: "ServerSpan", *what: Any, **how: Any) -> None:
+        super().__init__(*what, **how)
+        self._span = span
 
     def answer(self, result: Any) -> Any:
         result = super().answer(result)
-        span = getattr(self, "_span", None)  # there is none if it was never begun
-        if span is not None:
-            span.answered(result.status_code)
+        self._span.answered(result.status_code)
         return result
+
+    def abandoned(self) -> None:
+        self._span.abandoned()

@@ -11,6 +11,7 @@ routing, handling and encoding a message together.
 
 import itertools
 import time
+from contextvars import Context
 from typing import Any
 
 import gevent
@@ -25,9 +26,11 @@ MAX_IDLE = 200
 class Job:
     """Something to do, once. A subclass says what, and needs little memory for it."""
 
-    __slots__ = ("ended", "greenlet", "key", "late", "prolonged_until")
+    __slots__ = ("context", "ended", "greenlet", "key", "late", "prolonged_until")
 
-    def __init__(self) -> None:
+    def __init__(self, context: Context | None = None) -> None:
+        self.context = context
+        """The context variables it begins with, none if None; each greenlet has a copy of them."""
         self.key = 0
         self.greenlet: Any = None
         self.prolonged_until = 0.0
@@ -45,6 +48,9 @@ class Job:
     def answer(self, result: Any) -> None:
         """Take what `work` or `too_late` returned."""
         raise NotImplementedError
+
+    def abandoned(self) -> None:
+        """Called in place of `answer` where nobody waits for it any more."""
 
 
 class InHand:
@@ -82,6 +88,7 @@ class InHand:
             self._hub.loop.run_callback(self._hand_over, job)
         else:
             job.greenlet = self.pool.spawn(self._work, job)
+            job.greenlet.gr_context = job.context and job.context.copy()
 
     def prolong(self, job: Job, seconds: float) -> None:
         """From now on, a job is too late `seconds` from now."""
@@ -91,6 +98,7 @@ class InHand:
         """End a job that nobody waits for: now, or before it has begun. It gets no answer."""
         if self._jobs.pop(job.key, None) is not None:
             job.late = False  # if it was: now nobody waits for that answer either
+            job.abandoned()
             self._end(job)
             self._note_if_empty()
 
@@ -105,10 +113,11 @@ class InHand:
             return
         if self._idle:
             job.greenlet = self._idle.pop()
-            job.greenlet.gr_context = None  # context variables are a message's own
+            job.greenlet.gr_context = job.context and job.context.copy()
             job.greenlet.switch(job)
         else:
             job.greenlet = gevent.spawn_raw(self._work, job)
+            job.greenlet.gr_context = job.context and job.context.copy()
 
     def _expire(self, key: int) -> None:
         job = self._jobs.get(key)
@@ -120,7 +129,7 @@ class InHand:
         else:
             job.late = True
             self._end(job)
-            gevent.spawn(self._answer_too_late, job)
+            gevent.spawn(self._answer_too_late, job).gr_context = job.context and job.context.copy()
 
     def _end(self, job: Job) -> None:
         job.ended = True

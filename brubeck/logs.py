@@ -9,11 +9,15 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
 
 from brubeck.environment import SettingError
+
+current_trace_id: Callable[[], str] | None = None
+"""Which trace the running greenlet works for, or an empty text; set where there are traces."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -49,7 +53,7 @@ class JsonFormatter(logging.Formatter):
         }
         if request_id := getattr(record, "request_id", ""):
             line["request_id"] = request_id
-        if trace_id := getattr(record, "trace_id", ""):
+        if current_trace_id is not None and (trace_id := _trace_id(record)):
             line["trace_id"] = trace_id
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
@@ -63,7 +67,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         ids = getattr(record, "request_id", "") or "-"
-        if trace_id := getattr(record, "trace_id", ""):
+        if current_trace_id is not None and (trace_id := _trace_id(record)):
             ids += f" trace={trace_id}"
         message = record.getMessage()
         lines = [f"{_timestamp(record)} {record.levelname:<7} {ids} {record.name}: {message}"]
@@ -98,6 +102,11 @@ def _leave_out_what_no_line_shows() -> None:
     logging._srcfile = None  # noqa: SLF001  # the way it says
     for what in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
         setattr(logging, what, False)
+
+
+def _trace_id(record: logging.LogRecord) -> str:
+    given: str = getattr(record, "trace_id", "")
+    return given or (current_trace_id() if current_trace_id is not None else "")
 
 
 def _escaped(line: str) -> str:

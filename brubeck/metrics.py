@@ -9,7 +9,6 @@ that nobody outside can make series. Knows neither sockets nor Prometheus' forma
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from time import time
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -22,12 +21,13 @@ UNMATCHED = "unmatched"
 """The pattern of a path that no route has."""
 
 OTHER = "other"
-"""The method of a request that has none of HTTP's, and the outcome of a status that is none."""
+"""The method of a request that has none of HTTP's."""
 
 ABANDONED = "abandoned"
 """The outcome of a call whose caller was ended, or ended it, before there was one."""
 
-_CLASSES = {n: f"{n}xx" for n in range(1, 6)}
+STATUS_CLASSES = {status: f"{status // 100}xx" for status in range(100, 600)}
+"""`2xx` and so on, by the status."""
 
 
 class Reading(NamedTuple):
@@ -61,8 +61,8 @@ READINGS: Mapping[str, str] = {
 """The help texts of all readings, by their names; those of counters end in `_total`."""
 
 
-Measured = tuple[str, float, float]
-"""One measured thing, to be looked up in the logs: its request's id, its duration, and when."""
+Measured = tuple[str, float]
+"""One measured thing, to be looked up in the logs: its request's id, and its duration."""
 
 Labels = tuple[str | int, ...]
 
@@ -77,8 +77,8 @@ class Series:
         """How many fell into each bucket, those below not included."""
         self.sum = 0.0
         """Seconds."""
-        self.newest: dict[int, Measured] = {}
-        """The newest one of a bucket, by the bucket's index."""
+        self.newest: list[Measured | None] = [None] * (len(BOUNDS) + 1)
+        """The newest one of each bucket."""
 
 
 class Durations:
@@ -98,8 +98,7 @@ class Durations:
         bucket = bisect_left(BOUNDS, seconds)
         series.counts[bucket] += 1
         series.sum += seconds
-        if request_id:
-            series.newest[bucket] = request_id, seconds, time()
+        series.newest[bucket] = request_id, seconds
 
 
 class Metrics:
@@ -145,8 +144,3 @@ class Metrics:
         """Count an HTTP request that got its answer."""
         name = method if method in METHODS else OTHER
         self.requests.observe((name, pattern or UNMATCHED, status), seconds, request_id)
-
-
-def status_class(status: int) -> str:
-    """`2xx` and so on."""
-    return _CLASSES.get(status // 100, OTHER)

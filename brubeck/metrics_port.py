@@ -126,16 +126,16 @@ def _buckets(series: Series) -> list[Bucket]:
     bounds = (*map(str, BOUNDS), "+Inf")
     counts = accumulate(series.counts)
     return [
-        (bound, count, *_exemplar(series.newest.get(index)))
-        for index, (bound, count) in enumerate(zip(bounds, counts, strict=True))
+        (bound, count, *_exemplar(newest))
+        for bound, count, newest in zip(bounds, counts, series.newest, strict=True)
     ]
 
 
 def _exemplar(newest: Measured | None) -> tuple[()] | tuple[Exemplar]:
-    if newest is None or len(newest[0]) > MAX_EXEMPLAR_ID:  # a caller may send any
+    if newest is None or not 0 < len(newest[0]) <= MAX_EXEMPLAR_ID:  # a caller may send any
         return ()
-    request_id, seconds, time = newest
-    return (Exemplar({"request_id": request_id}, seconds, time),)
+    request_id, seconds = newest
+    return (Exemplar({"request_id": request_id}, seconds),)
 
 
 def _families(readings: Iterable[Reading]) -> Iterator[Metric]:

@@ -11,7 +11,7 @@ No span holds a query, a header, a body or the text of an exception.
 import logging
 import random
 from collections.abc import Callable, Sequence
-from contextvars import Token
+from contextvars import Context as Variables
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import gevent
@@ -21,7 +21,12 @@ from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_ON,
+    Decision,
+    ParentBased,
+    TraceIdRatioBased,
+)
 from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
@@ -31,10 +36,11 @@ from opentelemetry.trace import (
     TraceFlags,
 )
 
+from brubeck import __version__, logs
 from brubeck.errors import status_of
 from brubeck.request import METHODS
 from brubeck.span_export import provider_to_receiver
-from brubeck.traceparent import KEPT, NOT_KEPT, SAMPLED, parse_traceparent
+from brubeck.traceparent import KEPT, NOT_KEPT, NOT_KEPT_IDS, SAMPLED, parse_traceparent
 
 if TYPE_CHECKING:
     from brubeck.application import Brubeck
@@ -60,19 +66,24 @@ class SpanElsewhere(NonRecordingSpan):
 
     def __init__(self, traceparent: str) -> None:
         self.traceparent = traceparent
+        self._ids: SpanContext | None = None
 
     def get_span_context(self) -> SpanContext:
         """The ids, read when somebody asks: as a rule nobody does."""
-        _, trace_id, span_id, flags = self.traceparent.split("-")
-        return SpanContext(
-            int(trace_id, 16),
-            int(span_id, 16),
-            is_remote=True,
-            trace_flags=TraceFlags(int(flags, 16)),
-        )
+        if self._ids is None:
+            _, trace_id, span_id, flags = self.traceparent.split("-")
+            self._ids = SpanContext(
+                int(trace_id, 16),
+                int(span_id, 16),
+                is_remote=True,
+                trace_flags=TraceFlags(int(flags, 16)),
+            )
+        return self._ids
 
 
-_NOT_KEPT_CONTEXT = Context({_CURRENT_SPAN: SpanElsewhere(NOT_KEPT)})
+_NOT_KEPT_CONTEXT = Context({_CURRENT_SPAN: SpanElsewhere(NOT_KEPT_IDS)})
+_NOT_KEPT_VARIABLES = Variables()
+_NOT_KEPT_VARIABLES.run(context.attach, _NOT_KEPT_CONTEXT)
 
 
 def traceparent_of(span: Span) -> str:
@@ -148,10 +159,9 @@ class Tracing:
         root = getattr(provider.sampler, "_root", provider.sampler)
         # What it would say of a trace without a parent by the lower half of its id, but faster.
         self._bound = root.bound if isinstance(root, TraceIdRatioBased) else None
-        self._tracer = provider.get_tracer("brubeck")
-        self._log_filter = _TraceIds()
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(self._log_filter)
+        self._tracer = provider.get_tracer("brubeck", __version__)
+        self._tracer.sampler = ALWAYS_ON  # it has been asked before a span is made
+        logs.current_trace_id = _current_trace_id
 
     @classmethod
     def to_receiver(cls) -> "Tracing":
@@ -159,7 +169,6 @@ class Tracing:
 
         Raises:
             ValueError: if a variable of OpenTelemetry's is one that it refuses.
-            SettingError: if the batch size is no number.
         """
         ids = _Ids()
         provider = provider_to_receiver(ids)
@@ -171,37 +180,40 @@ class Tracing:
         """Send what is waiting to be sent, within `STOP_TIMEOUT`."""
         with gevent.Timeout(STOP_TIMEOUT, False):  # type: ignore[arg-type]  # as documented
             self._provider.shutdown()
-        for handler in logging.getLogger().handlers:
-            handler.removeFilter(self._log_filter)
+        logs.current_trace_id = None
 
     # Messages that are handled
 
-    def begin(self, application: "Brubeck", message: Any) -> tuple[Any, ServerSpan | None]:
-        """Begin with a message, in the greenlet that handles it.
+    def begin(
+        self, application: "Brubeck", message: Any
+    ) -> tuple[Any, Variables, ServerSpan | None]:
+        """Begin with a message.
 
-        Returns the message, whose `traceparent` is now what its calls are told, and what is
-        recorded of it, if anything is.
+        Returns the message, whose `traceparent` is now what its calls are told; the context
+        variables to handle it with; and what is recorded of it, if anything is.
         """
+        if message.traceparent == NOT_KEPT:
+            return message, _NOT_KEPT_VARIABLES, None
         web = message.transport == "http"
         given = message.headers.get("traceparent") if web else message.traceparent
-        parent = parse_traceparent(given) if given else ""
+        parent = parse_traceparent(given) if given and given != NOT_KEPT else ""
         if not_kept := self._if_not_kept(parent):
-            _make_elsewhere_current(not_kept)
             if web and not_kept is not NOT_KEPT:
                 message.traceresponse = not_kept
-            return _with_traceparent(message, not_kept), None
+            return _with_traceparent(message, not_kept), _variables(_below(not_kept)), None
         if web:
             span = self._start_web(application, message, parent)
             message.traceresponse = traceparent_of(span)
         else:
             span = self._start_service(application, message, parent)
-        _make_current(span)
-        return _with_traceparent(message, traceparent_of(span)), ServerSpan(span, message.transport)
+        variables = _variables(Context({_CURRENT_SPAN: span}))
+        recorded = ServerSpan(span, message.transport)
+        return _with_traceparent(message, traceparent_of(span)), variables, recorded
 
     def resume(self, traceparent: str) -> None:
         """Go on, in another greenlet, with what was begun."""
-        if elsewhere := parse_traceparent(traceparent):
-            _make_elsewhere_current(elsewhere)
+        if parent := parse_traceparent(traceparent):
+            context.attach(_below(parent))
 
     def failed(self, error: BaseException) -> None:
         """Note of what kind an exception was that a handler let through."""
@@ -215,31 +227,29 @@ class Tracing:
 
         It belongs to the current span; in a greenlet that has none, to where the request is from.
         """
+        if request.traceparent == NOT_KEPT:
+            return request, call
         parent = _current_traceparent()
         if not parent and request.traceparent:
             parent = parse_traceparent(request.traceparent)
         if not_kept := self._if_not_kept(parent):
-            return _with_traceparent(request, not_kept), call
-        span = self._start(
-            f"{request.method} {request.path}",
-            SpanKind.CLIENT,
-            parent,
-            _of_service(request)
-            | {"server.address": addr if isinstance(addr, str) else list(addr)},
-        )
-        return _with_traceparent(request, traceparent_of(span)), cast(C, RecordedCall(span, call))
+            return replace(request, traceparent=not_kept), call
+        attributes = _of_service(request)
+        attributes["server.address"] = addr if isinstance(addr, str) else list(addr)
+        span = self._start(f"{request.method} {request.path}", SpanKind.CLIENT, parent, attributes)
+        recorded = cast(C, RecordedCall(span, call))
+        return replace(request, traceparent=traceparent_of(span)), recorded
 
     def handle_response(self, application: "Brubeck", response: Any, traceparent: str) -> Any:
-        """What the application's handler for a response returns; it belongs to the call."""
-        kept = traceparent.endswith(KEPT)
-        pattern = application.pattern_of(response) if kept else ""
+        """What the application's handler returns for the response to a call that is kept."""
+        pattern = application.pattern_of(response)
         if not pattern:
             return application.handle(response)
         attributes = {REQUEST_ID: response.request_id}
         span = self._start(
             f"response {_readable(pattern)}", SpanKind.INTERNAL, traceparent, attributes
         )
-        outer = _make_current(span)
+        outer = context.attach(Context({_CURRENT_SPAN: span}))
         try:
             return application.handle(response)
         finally:
@@ -294,8 +304,8 @@ class Tracing:
         route = _readable(application.pattern_of(request))
         name = f"{request.method} {route}".rstrip()
         attributes = _of_service(request)
-        instance = getattr(application.msg_conn, "instance", "")
-        return self._start(name, SpanKind.SERVER, parent, attributes | {REPLICA: instance})
+        attributes[REPLICA] = getattr(application.msg_conn, "instance", "")
+        return self._start(name, SpanKind.SERVER, parent, attributes)
 
     def _start(self, name: str, kind: SpanKind, parent: str, attributes: dict[str, Any]) -> Span:
         return self._tracer.start_span(name, _below(parent), kind, attributes)
@@ -311,25 +321,13 @@ class _Ids(RandomIdGenerator):
         return chosen or super().generate_trace_id()
 
 
-class _TraceIds(logging.Filter):
-    """Gives the lines of whoever handles a message the id of its trace, if it has one."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if context.get_current() is _NOT_KEPT_CONTEXT or hasattr(record, "trace_id"):
-            return True
-        record.trace_id = _current_traceparent()[3:35]
-        return True
-
-
-def _make_current(span: Span) -> Token[Context]:
-    return context.attach(Context({_CURRENT_SPAN: span}))
-
-
-def _make_elsewhere_current(traceparent: str) -> None:
-    if traceparent != NOT_KEPT:
-        _make_current(SpanElsewhere(traceparent))
-    elif context.get_current() is not _NOT_KEPT_CONTEXT:
-        context.attach(_NOT_KEPT_CONTEXT)
+def _variables(current: Context) -> Variables:
+    """Context variables in which `current` is OpenTelemetry's context."""
+    if current is _NOT_KEPT_CONTEXT:
+        return _NOT_KEPT_VARIABLES
+    variables = Variables()
+    variables.run(context.attach, current)
+    return variables
 
 
 def _current_traceparent() -> str:
@@ -337,14 +335,18 @@ def _current_traceparent() -> str:
     if current is _NOT_KEPT_CONTEXT:
         return NOT_KEPT
     span = current.get(_CURRENT_SPAN)
-    if type(span) is SpanElsewhere:
-        return span.traceparent
-    return traceparent_of(span) if isinstance(span, Span) else ""
+    return "" if span is None else traceparent_of(cast(Span, span))
+
+
+def _current_trace_id() -> str:
+    return "" if context.get_current() is _NOT_KEPT_CONTEXT else _current_traceparent()[3:35]
 
 
 def _below(parent: str) -> Context:
-    """What makes a span the child of another one; of none, if there is none."""
-    return trace.set_span_in_context(SpanElsewhere(parent), _NOTHING) if parent else _NOTHING
+    """The context of what is done for `parent`; if there is none, for nothing."""
+    if parent == NOT_KEPT:
+        return _NOT_KEPT_CONTEXT
+    return Context({_CURRENT_SPAN: SpanElsewhere(parent)}) if parent else _NOTHING
 
 
 def _with_traceparent(message: M, traceparent: str) -> M:

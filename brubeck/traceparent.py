@@ -8,8 +8,14 @@ SAMPLED = 1
 KEPT = "1"
 """How a `traceparent` ends whose trace is kept, as `parse_traceparent` writes it."""
 
-NOT_KEPT = f"00-{'f' * 32}-{'f' * 16}-00"
-"""Of a trace that began here and is not kept: it tells others not to keep their parts of it.
+NOT_KEPT = "-"
+"""What instances say in its place of a trace that began at one of them and is not kept.
+
+It has no ids, as nobody will look for it.
+"""
+
+NOT_KEPT_IDS = f"00-{'f' * 32}-{'f' * 16}-00"
+"""What others are told of such a trace: not to keep their parts of it.
 
 Samplers that go by the id alone do not keep it either: they keep the lowest ones.
 """
@@ -21,7 +27,7 @@ _AS_WE_WRITE_IT = re.compile("00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-0[0
 
 
 def parse_traceparent(value: str) -> str:
-    """A `traceparent` as version 00 writes it; an empty text if it is none.
+    """A `traceparent` as version 00 writes it, or `NOT_KEPT`; an empty text if it is neither.
 
     Of a later version, what version 00 knows counts (W3C Trace Context, section 4.3).
     """

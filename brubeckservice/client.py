@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from brubeck.request_ids import new_request_id
-from brubeck.traceparent import parse_traceparent
+from brubeck.traceparent import KEPT, parse_traceparent
 from brubeckservice import protocol
 from brubeckservice.client_connection import ServiceClientConnection
 from brubeckservice.errors import ServiceError
@@ -133,15 +133,16 @@ class ServiceClientMixin:
         """
         services = self._services
         connection = services.open(addr)
-        call, tracing = connection.call, _tracing(self)
+        call = connection.call
+        application = getattr(self, "application", None)
         try:
-            if tracing is not None:
+            if application is not None and (tracing := application.tracing) is not None:
                 request, call = tracing.begin_call(addr, request, call)
             seconds = self._seconds(timeout)
             response = call(request, seconds, idempotent, on_progress, on_sent)
         finally:
             services.done_with(connection)
-        return response, _handle_response(self, request, response)
+        return response, _handle_response(application, request, response)
 
     def send_service_request_nowait(
         self,
@@ -195,7 +196,7 @@ class ServiceClientMixin:
             response = _failed(request, error)
         finally:
             self._services.done_with(connection)
-        _handle_response(self, request, response)
+        _handle_response(getattr(self, "application", None), request, response)
 
     def _seconds(self, timeout: float | None) -> float:
         return self.service_timeout if timeout is None else timeout
@@ -218,12 +219,13 @@ def _tracing(caller: object) -> "Tracing | None":
     return getattr(getattr(caller, "application", None), "tracing", None)
 
 
-def _handle_response(caller: object, request: ServiceRequest, response: ServiceResponse) -> Any:
+def _handle_response(application: Any, request: ServiceRequest, response: ServiceResponse) -> Any:
     """What the application's handler for a response returns; None where it has none."""
-    application = getattr(caller, "application", None)
-    if application is not None and application.tracing is not None:
-        return application.tracing.handle_response(application, response, request.traceparent)
-    return None if application is None else application.handle(response)
+    if application is None:
+        return None
+    if application.tracing is None or not request.traceparent.endswith(KEPT):
+        return application.handle(response)
+    return application.tracing.handle_response(application, response, request.traceparent)
 
 
 def _failed(request: ServiceRequest, error: ServiceError) -> ServiceResponse:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from time import monotonic
 
-from brubeck.metrics import ABANDONED, Metrics, status_class
+from brubeck.metrics import ABANDONED, STATUS_CLASSES, Metrics
 from brubeckservice.client_connection import ServiceClientConnection
 from brubeckservice.errors import ServiceError, ServiceRefused
 from brubeckservice.progress import OnProgress, OnSent
@@ -34,16 +34,16 @@ class MeasuredConnection(ServiceClientConnection):
     ) -> ServiceResponse:
         """As `ServiceClientConnection.call`."""
         started = monotonic()
-        outcome = ABANDONED
         try:
             response = ServiceClientConnection.call(  # `super()` is dearer
                 self, request, timeout, idempotent, on_progress, on_sent
             )
-            outcome = status_class(response.status_code)
-        except (ServiceError, TypeError, ValueError) as error:  # the latter: it cannot be sent
-            outcome = type(error).__name__
-            raise
-        finally:
-            labels = self.name, outcome
+        except BaseException as error:
+            # Of those that are no ServiceError, two say that it cannot be sent.
+            failed = isinstance(error, ServiceError | TypeError | ValueError)
+            labels = self.name, type(error).__name__ if failed else ABANDONED
             self._durations.observe(labels, monotonic() - started, request.request_id)
+            raise
+        labels = self.name, STATUS_CLASSES[response.status_code]
+        self._durations.observe(labels, monotonic() - started, request.request_id)
         return response

@@ -76,8 +76,11 @@ def calls(at_once: int, size: int = 70) -> Callable[[Bench, System], Figures]:
     """Calls that are answered at once, so many at a time."""
 
     def run(bench: Bench, system: System) -> Figures:
-        with system.service(bench.folder) as (address, _):
-            return call(bench, system, Load(address, at_once, bench.seconds, WARM_UP, size))
+        with system.service(bench.folder) as (address, service):
+            before = service.cpu()
+            figures = call(bench, system, Load(address, at_once, bench.seconds, WARM_UP, size))
+            cpu = figures["cpu"] + service.cpu() - before
+        return figures | {"cpu_of_both": cpu / figures["ended"]}
 
     return run
 
@@ -138,11 +141,14 @@ def page(path: str) -> Callable[[Bench, System], Figures]:
 
     def run(bench: Bench, system: System) -> Figures:
         with (
-            system.service(bench.folder) as (address, _),
-            pages(system, bench.folder, address) as url,
+            system.service(bench.folder) as (address, service),
+            pages(system, bench.folder, address) as (url, application),
         ):
             wrk(url + path, PAGE_CONNECTIONS, 1, bench.folder)  # warms up
-            return wrk(url + path, PAGE_CONNECTIONS, bench.seconds, bench.folder)
+            before = service.cpu() + application.cpu()
+            figures = wrk(url + path, PAGE_CONNECTIONS, bench.seconds, bench.folder)
+            cpu = service.cpu() + application.cpu() - before
+        return figures | {"cpu_of_both": cpu / max(1, figures["pages"])}
 
     return run
 

@@ -63,6 +63,10 @@ class Process:
         """Bytes it and its children held at most, since `forget_memory_peak`."""
         return sum(_memory(process, "VmHWM") for process in self._family())
 
+    def cpu(self) -> float:
+        """Seconds that processors have worked for it and its children."""
+        return sum(map(_cpu, self._family()))
+
     def forget_memory_peak(self) -> None:
         """Begin anew with the peak."""
         for process in self._family():
@@ -142,6 +146,13 @@ def address_of(port: int) -> str:
 
 OUR_PYTHON = sys.executable
 PEERS_PYTHON = str(ROOT / ".bench-venv" / "bin" / "python")
+
+
+def _cpu(process: int) -> float:
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")  # proc(5)
+    return 0.0
 
 
 def _memory(process: int, kind: str) -> int:

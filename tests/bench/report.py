@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 Rounds = list[dict[str, Any]]
 """The figures of one system at one measure, round by round; a failure has `error` alone."""
 Results = Mapping[str, Mapping[str, Rounds]]
 """By measure, then by system."""
+
+
+ROUNDS_FOR_QUARTILES = 8
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def milliseconds(value: float) -> str:
 
 def microseconds(value: float) -> str:
     """`25 µs`, of seconds."""
-    return f"{value * 1e6:.0f} µs"
+    return f"{value * 1e6:.1f} µs"
 
 
 def kilobytes(value: float) -> str:
@@ -58,6 +61,7 @@ def figure(name: str) -> Callable[[dict[str, Any]], float]:
 
 COMPARED = (
     Column("calls/s, 64 at once", "calls-64", rate, whole),
+    Column("CPU/call, both ends", "calls-64", figure("cpu_of_both"), microseconds),
     Column("256 at once", "calls-256", rate, whole),
     Column("alone: p50", "calls-1", percentile(50), milliseconds),
     Column("p99", "calls-1", percentile(99), milliseconds),
@@ -67,7 +71,9 @@ COMPARED = (
     Column("caller's memory/call", "waiting-5000", figure("client_bytes"), kilobytes),
     Column("service's", "waiting-5000", figure("service_bytes"), kilobytes),
     Column("pages/s with a call", "pages", rate, whole),
-    Column("without", "pages-plain", rate, whole),
+    Column("CPU/page, caller and service", "pages", figure("cpu_of_both"), microseconds),
+    Column("pages/s without", "pages-plain", rate, whole),
+    Column("CPU/page", "pages-plain", figure("cpu_of_both"), microseconds),
 )
 
 
@@ -106,7 +112,7 @@ def comparison(results: Results, systems: Sequence[str]) -> str:
 
 
 def ratios(results: Results, system: str, others: Sequence[str]) -> str:
-    """The medians of `system` divided by those of each other one, round by round of one run."""
+    """The figures of `system` divided by those of each other one."""
     columns = [c for c in COMPARED if c.measure in results and c.title != "failed"]
     rows = [
         [f"{system} ÷ {other}", *(_ratio(results, system, other, column) for column in columns)]
@@ -119,10 +125,22 @@ def ratios(results: Results, system: str, others: Sequence[str]) -> str:
 
 
 def _ratio(results: Results, system: str, other: str, column: Column) -> str:
-    above, below = values(results, system, column), values(results, other, column)
-    if not above or not below or not median(below):
+    """The median of the ratios of each round: what slows a machine for a while slows both.
+
+    With enough rounds, the middle half of them tells how far to trust it.
+    """
+    above, below = (
+        [None if "error" in figures else column.figure(figures) for figures in rounds]
+        for rounds in (results.get(column.measure, {}).get(name, []) for name in (system, other))
+    )
+    of_rounds = [a / b for a, b in zip(above, below, strict=False) if a is not None and b]
+    if not of_rounds:
         return "-"
-    return f"{median(above) / median(below):.2f}"
+    text = f"{median(of_rounds):.2f}"
+    if len(of_rounds) < ROUNDS_FOR_QUARTILES:
+        return text
+    low, _, high = quantiles(of_rounds, n=4)
+    return f"{text} ({low:.2f} - {high:.2f})"
 
 
 def scaling(results: Results, systems: Sequence[str]) -> str:

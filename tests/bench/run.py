@@ -74,14 +74,18 @@ def measure_once(bench: Bench, measure: Measure, system: System) -> dict[str, An
 def all_rounds(
     bench: Bench, rounds: int, chosen: list[Measure], of: list[System]
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """The figures by measure, then by system, one for each round."""
+    """The figures by measure, then by system, one for each round.
+
+    Who comes first in a round comes last in the next one: what goes before may leave a trace.
+    """
     results: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for number, measure, system in itertools.product(range(1, rounds + 1), chosen, of):
-        if measure.asks(system, number):
-            figures = measure_once(bench, measure, system)
-            results.setdefault(measure.name, {}).setdefault(system.name, []).append(figures)
-            shown = figures.get("error", "")[:300] or measures.shown(figures)
-            say(f"bench: round {number}/{rounds} {measure.name} {system.name}: {shown}")
+    for number, measure in itertools.product(range(1, rounds + 1), chosen):
+        for system in of[number % len(of) :] + of[: number % len(of)]:
+            if measure.asks(system, number):
+                figures = measure_once(bench, measure, system)
+                results.setdefault(measure.name, {}).setdefault(system.name, []).append(figures)
+                shown = figures.get("error", "")[:300] or measures.shown(figures)
+                say(f"bench: round {number}/{rounds} {measure.name} {system.name}: {shown}")
     return results
 
 

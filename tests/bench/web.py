@@ -9,7 +9,15 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.processes import ROOT, MeasureFailedError, address_of, module, new_ports, running
+from tests.bench.processes import (
+    ROOT,
+    MeasureFailedError,
+    Process,
+    address_of,
+    module,
+    new_ports,
+    running,
+)
 from tests.bench.systems import System
 from tests.needs import program
 
@@ -17,16 +25,18 @@ PAGES_START_LIMIT = 20.0
 
 
 @contextlib.contextmanager
-def pages(system: System, folder: Path, service_address: str) -> Iterator[str]:
-    """A system's pages, which call the service at an address: the URL of `/`."""
+def pages(system: System, folder: Path, service_address: str) -> Iterator[tuple[str, Process]]:
+    """Pages that call the service at an address: the URL of `/`, and the process behind it."""
     server = mongrel2_pages if system.web_server == "mongrel2" else wsgi_or_asgi_pages
-    with server(system, folder, service_address) as url:
+    with server(system, folder, service_address) as (url, process):
         wait_for_answer(url)
-        yield url
+        yield url, process
 
 
 @contextlib.contextmanager
-def mongrel2_pages(system: System, folder: Path, service_address: str) -> Iterator[str]:
+def mongrel2_pages(
+    system: System, folder: Path, service_address: str
+) -> Iterator[tuple[str, Process]]:
     """Behind a Mongrel2 with the configuration of the image, but for its addresses."""
     mongrel2, m2sh = program("mongrel2"), program("m2sh")
     if not mongrel2 or not m2sh:
@@ -61,13 +71,15 @@ def mongrel2_pages(system: System, folder: Path, service_address: str) -> Iterat
     )
     with (
         running([mongrel2, "config.sqlite", ident], folder, port=web_port, home=home),
-        running(command, folder, system.environment),
+        running(command, folder, system.environment) as process,
     ):
-        yield f"http://127.0.0.1:{web_port}/"
+        yield f"http://127.0.0.1:{web_port}/", process
 
 
 @contextlib.contextmanager
-def wsgi_or_asgi_pages(system: System, folder: Path, service_address: str) -> Iterator[str]:
+def wsgi_or_asgi_pages(
+    system: System, folder: Path, service_address: str
+) -> Iterator[tuple[str, Process]]:
     """In gunicorn with one gevent worker, or in uvicorn."""
     (port,) = new_ports(1)
     application = f"tests.bench.programs.{system.pages_program}:app"
@@ -77,8 +89,8 @@ def wsgi_or_asgi_pages(system: System, folder: Path, service_address: str) -> It
     else:
         command += ["--port", str(port), "--no-access-log", application]
     environment = {**system.environment, "SERVICE": service_address}
-    with running(command, folder, environment, port):
-        yield f"http://127.0.0.1:{port}/"
+    with running(command, folder, environment, port) as process:
+        yield f"http://127.0.0.1:{port}/", process
 
 
 def wait_for_answer(url: str) -> None:
@@ -96,18 +108,20 @@ def wait_for_answer(url: str) -> None:
 
 
 def wrk(url: str, connections: int, seconds: float, folder: Path) -> dict[str, float]:
-    """What wrk saw: pages a second, and failed ones."""
+    """What wrk saw: pages a second, all pages, and failed ones."""
     wrk_program = shutil.which("wrk")
     if not wrk_program:
         raise MeasureFailedError("skipped: wrk is not installed")
     command = [wrk_program, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", url]
     with running(command, folder) as process:
         output = process.wait_until_it_ends(seconds + 20)
-    figures = {"rate": 0.0, "failed": 0.0}
+    figures = {"rate": 0.0, "pages": 0.0, "failed": 0.0}
     for line in output.splitlines():
         words = line.split()
         if line.startswith("Requests/sec:"):
             figures["rate"] = float(words[1])
+        elif " requests in " in line:
+            figures["pages"] = float(words[0])
         elif "Non-2xx" in line:
             figures["failed"] += float(words[-1])
         elif "Socket errors" in line:

@@ -24,32 +24,48 @@ def test_a_single_round_has_no_spread() -> None:
 
 
 def test_the_comparison_has_a_row_for_each_system_and_a_column_for_each_measure_made() -> None:
-    results = {"calls-64": {"ours": rounds(9000), "floor": rounds(10_000)}}
+    results = {"calls-256": {"ours": rounds(9000), "floor": rounds(10_000)}}
     assert report.comparison(results, ["floor", "ours"]) == (
-        "| system | calls/s, 64 at once |\n| --- | --- |\n| floor | 10,000 |\n| ours | 9,000 |\n"
+        "| system | 256 at once |\n| --- | --- |\n| floor | 10,000 |\n| ours | 9,000 |\n"
     )
 
 
 def test_a_system_that_failed_is_said_to_have_failed_and_the_others_stay() -> None:
-    results = {"calls-64": {"ours": rounds(9000), "RPyC": [{"error": "it broke"}]}}
+    results = {"calls-256": {"ours": rounds(9000), "RPyC": [{"error": "it broke"}]}}
     table = report.comparison(results, ["ours", "RPyC"])
     assert "| ours | 9,000 |" in table
     assert "| RPyC | failed |" in table
-    assert "RPyC, calls-64: all failed: it broke" in report.failures(results)
+    assert "RPyC, calls-256: all failed: it broke" in report.failures(results)
 
 
 def test_a_failed_round_does_not_count() -> None:
-    results = {"calls-64": {"ours": [{"error": "it broke"}, *rounds(5000)]}}
+    results = {"calls-256": {"ours": [{"error": "it broke"}, *rounds(5000)]}}
     assert "| ours | 5,000 |" in report.comparison(results, ["ours"])
 
 
-def test_a_ratio_is_that_of_the_medians() -> None:
-    results = {"calls-64": {"ours": rounds(1, 8, 9), "floor": rounds(3, 4, 100)}}
-    assert "| ours ÷ floor | 2.00 |" in report.ratios(results, "ours", ["floor", "ours"])
+def test_a_ratio_is_the_median_of_each_rounds_own() -> None:
+    results = {"calls-256": {"ours": rounds(1, 20, 9), "floor": rounds(2, 4, 3)}}
+    assert "| ours ÷ floor | 3.00 |" in report.ratios(results, "ours", ["floor", "ours"])
+
+
+def test_a_round_that_failed_for_one_of_two_has_no_ratio() -> None:
+    results = {
+        "calls-256": {
+            "ours": [*rounds(1), {"error": "it broke"}, *rounds(9)],
+            "floor": rounds(2, 4, 18),
+        }
+    }
+    assert "| ours ÷ floor | 0.50 |" in report.ratios(results, "ours", ["floor", "ours"])
+
+
+def test_of_many_rounds_a_ratio_has_its_quartiles() -> None:
+    results = {"calls-256": {"ours": rounds(*range(1, 12)), "floor": rounds(*[2] * 11)}}
+    text = report.ratios(results, "ours", ["floor", "ours"])
+    assert "| ours ÷ floor | 3.00 (1.50 - 4.50) |" in text
 
 
 def test_a_ratio_to_a_system_that_failed_is_left_out() -> None:
-    results = {"calls-64": {"ours": rounds(8), "RPyC": [{"error": "it broke"}]}}
+    results = {"calls-256": {"ours": rounds(8), "RPyC": [{"error": "it broke"}]}}
     assert "| ours ÷ RPyC | - |" in report.ratios(results, "ours", ["RPyC"])
 
 

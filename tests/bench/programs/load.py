@@ -47,7 +47,10 @@ class Load:
 
 
 class Tally:
-    """Counts calls and their latencies; what ends in the warm-up does not count."""
+    """Counts calls and their latencies; what ends in the warm-up does not count.
+
+    `ended` and `cpu` are of all calls.
+    """
 
     def __init__(self, load: Load) -> None:
         self.load = load
@@ -59,11 +62,13 @@ class Tally:
         self._start = time.perf_counter()
         self._warm = self._start + load.warm_up
         self._end = self._warm + load.seconds
-        self._cpu = time.process_time()
+        self._cpu = self._first_cpu = time.process_time()
+        self._ended = 0
 
     def took(self, begun: float) -> bool:
         """Count a call that began at `begun`; whether its worker makes another one."""
         now = time.perf_counter()
+        self._ended += 1
         if self.load.seconds == 0:
             self._latencies.append(now - begun)
             return False
@@ -92,6 +97,8 @@ class Tally:
             "wall": wall,
             "rate": counted / (self.load.seconds or wall),
             "cpu_per_call": cpu / max(1, counted),
+            "ended": self._ended,
+            "cpu": time.process_time() - self._first_cpu,
             "percentiles": [latencies[counted * p // 100] for p in range(100)] if counted else [],
             "memory_growth": _memory("VmHWM") - self._memory,
         }

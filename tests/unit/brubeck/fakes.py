@@ -27,9 +27,9 @@ class FakeTracing:
     def __init__(self) -> None:
         self.ended: list[int | str] = []
 
-    def begin(self, _application: Brubeck, message: Any) -> tuple[Any, "FakeTracing"]:
+    def begin(self, _application: Brubeck, message: Any) -> tuple[Any, None, "FakeTracing"]:
         """Be the span, too."""
-        return message, self
+        return message, None, self
 
     def resume(self, traceparent: str) -> None:
         """Go on."""

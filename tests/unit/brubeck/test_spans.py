@@ -1,24 +1,25 @@
 """What becomes of messages and calls where there are traces."""
 
+import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextvars import copy_context
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import gevent
 import pytest
 from gevent.pool import Pool
 from opentelemetry import trace
-from opentelemetry.context import Context, attach
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
+from opentelemetry.trace import Span
 
-from brubeck import spans, traceparent
+from brubeck import logs, spans, traceparent
 from brubeck.request import Request
 from brubeck.request_handling import Brubeck, WebMessageHandler
-from brubeck.spans import SpanElsewhere, Tracing, traceparent_of
+from brubeck.spans import ServerSpan, SpanElsewhere, Tracing, traceparent_of
 from brubeckservice.base import ServiceClientMixin, ServiceMessageHandler, ServiceRequest
 from brubeckservice.testing import NoConnection, stand_in
 from tests.unit.brubeckservice.fakes import fake_connections
@@ -83,9 +84,9 @@ class Traced:
     def __init__(self, sampler: Sampler) -> None:
         self.kept = InMemorySpanExporter()
         ids = spans._Ids()
-        provider = TracerProvider(sampler, id_generator=ids, shutdown_on_exit=False)
-        provider.add_span_processor(SimpleSpanProcessor(self.kept))
-        self.tracing = Tracing(provider, ids)
+        self.provider = TracerProvider(sampler, id_generator=ids, shutdown_on_exit=False)
+        self.provider.add_span_processor(SimpleSpanProcessor(self.kept))
+        self.tracing = Tracing(self.provider, ids)
         self.site = Brubeck(
             NoConnection(),
             [
@@ -103,15 +104,21 @@ class Traced:
         path, _, query = path.partition("?")
         request = Request({"PATH": path, "QUERY": query, **headers}, request_id="r-1")
 
-        def handle() -> None:
-            _, span = self.tracing.begin(self.site, request)
+        def handle() -> Any:
             with stand_in(self.site, ADDR, self.service):
-                answer = self.site.handle(request, WebMessageHandler)
-            if span is not None:
-                span.answered(answer.status_code)
+                return self.site.handle(request, WebMessageHandler)
 
-        gevent.spawn(handle).get()
+        answer, span = self.within(self.site, request, handle)
+        if span is not None:
+            span.answered(answer.status_code)
         return request
+
+    def within(
+        self, application: Brubeck, message: Any, work: Callable[[], Any]
+    ) -> tuple[Any, ServerSpan | None]:
+        """Do something where a message is handled: what it returns, and the message's span."""
+        _, variables, span = self.tracing.begin(application, message)
+        return gevent.spawn(variables.copy().run, work).get(), span
 
     @property
     def spans(self) -> Mapping[str, ReadableSpan]:
@@ -119,18 +126,15 @@ class Traced:
         return {span.name: span for span in self.kept.get_finished_spans()}
 
 
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    """Handlers of logging keep no filter of ours, and this greenlet no span."""
-    before = [list(handler.filters) for handler in logging.getLogger().handlers]
+@pytest.fixture(autouse=True)
+def lines_as_before() -> Iterator[None]:
+    """Log lines of other tests have no trace."""
     yield
-    for handler, filters in zip(logging.getLogger().handlers, before, strict=False):
-        handler.filters[:] = filters
-    attach(Context())
+    logs.current_trace_id = None
 
 
 @pytest.fixture
-def traced(handlers: None) -> Traced:
+def traced() -> Traced:
     """Every trace is kept unless its parent is not."""
     return Traced(ParentBased(ALWAYS_ON))
 
@@ -197,8 +201,8 @@ def parent_id(span: ReadableSpan) -> Any:
 def test_a_trace_that_is_not_kept_is_handed_on_as_it_is(traced: Traced) -> None:
     with stand_in(traced.site, ADDR, lambda _: {}) as prices:
         request = Request({"PATH": "/page/7", "traceparent": NOT_KEPT}, request_id="r-1")
-        _, span = traced.tracing.begin(traced.site, request)
-        traced.site.handle(request, WebMessageHandler)
+        handle = partial(traced.site.handle, request, WebMessageHandler)
+        _, span = traced.within(traced.site, request, handle)
     assert span is None
     assert not traced.spans
     assert [called.traceparent for called in prices.requests] == [NOT_KEPT]
@@ -207,16 +211,22 @@ def test_a_trace_that_is_not_kept_is_handed_on_as_it_is(traced: Traced) -> None:
 
 @pytest.mark.parametrize("sampler", [TraceIdRatioBased(1e-9), ParentBased(TraceIdRatioBased(0))])
 def test_of_a_trace_that_begins_here_and_is_not_kept_nobody_keeps_a_part(
-    handlers: None, sampler: Sampler
+    sampler: Sampler,
 ) -> None:
     traced = Traced(sampler)
+    users = traced.provider.get_tracer("users")
+
+    def work() -> None:
+        with users.start_as_current_span("mine"):
+            traced.site.handle(request, WebMessageHandler)
+
+    def execute() -> None:
+        users.start_span("mine too").end()
+
     with stand_in(traced.site, ADDR, traced.service) as prices:
         request = Request({"PATH": "/page/7"}, request_id="r-1")
-        traced.tracing.begin(traced.site, request)
-        traced.site.handle(request, WebMessageHandler)
-        traced.tracing.begin(traced.service, prices.requests[0])
-        with traced.tracing._tracer.start_as_current_span("mine"):
-            pass
+        traced.within(traced.site, request, work)
+        traced.within(traced.service, prices.requests[0], execute)
     assert [called.traceparent for called in prices.requests] == [traceparent.NOT_KEPT]
     assert request.traceresponse == ""
     assert not traced.spans
@@ -227,15 +237,14 @@ def test_of_a_trace_that_begins_here_and_is_not_kept_nobody_keeps_a_part(
     [(ParentBased(TraceIdRatioBased(0)), False), (TraceIdRatioBased(1), True)],
     ids=["none", "all, whatever the parent says"],
 )
-def test_the_sampler_decides(handlers: None, sampler: Sampler, kept: bool) -> None:
+def test_the_sampler_decides(sampler: Sampler, kept: bool) -> None:
     traced = Traced(sampler)
     request = traced.ask("/page/7", **({"traceparent": NOT_KEPT} if kept else {}))
     assert bool(traced.spans) == kept
-    assert request.traceparent.endswith("-01" if kept else "-00")
-    assert request.traceparent[3:35].strip("0")
+    assert request.traceparent.endswith("-01" if kept else traceparent.NOT_KEPT)
 
 
-def test_as_many_traces_are_kept_as_the_ratio_says(handlers: None) -> None:
+def test_as_many_traces_are_kept_as_the_ratio_says() -> None:
     traced = Traced(ParentBased(TraceIdRatioBased(0.25)))
     flags = [traced.ask("/nowhere").traceparent[-2:] for _ in range(400)]
     assert 40 <= flags.count("01") <= 180
@@ -270,27 +279,39 @@ def test_a_method_that_nobody_knows_names_no_span(traced: Traced) -> None:
 
 
 def test_a_users_own_span_is_part_of_the_trace(traced: Traced) -> None:
-    _, span = traced.tracing.begin(traced.site, Request({"PATH": "/", "traceparent": KEPT}))
+    users = traced.provider.get_tracer("users")
+
+    def work() -> tuple[Span, Any]:
+        trace.get_current_span().set_attribute("customer", 7)
+        with users.start_as_current_span("mine") as mine:
+            return mine, traced.tracing.begin_call(ADDR, ServiceRequest(0, 0, "/price"), print)
+
+    request = Request({"PATH": "/page/7", "traceparent": KEPT})
+    (mine, (_, call)), span = traced.within(traced.site, request, work)
     assert span is not None
-    with traced.tracing._tracer.start_as_current_span("mine") as mine:
-        request = ServiceRequest(0, 0, "/price", traceparent=KEPT)
-        _, call = traced.tracing.begin_call(ADDR, request, print)
-    assert call._span.parent.span_id == mine.get_span_context().span_id  # type: ignore[attr-defined]
+    span.answered(200)
+    assert parent_id(call._span) == mine.get_span_context().span_id
+    page = traced.spans["GET /page/([0-9]+)"]
+    assert parent_id(traced.spans["mine"]) == page.context.span_id
+    assert page.attributes is not None
+    assert page.attributes["customer"] == 7
 
 
 def test_a_log_line_has_the_id_of_the_trace_that_is_being_handled(traced: Traced) -> None:
     def line() -> Any:
         record = logging.LogRecord("brubeck.test", logging.INFO, "file", 1, "text", (), None)
-        spans._TraceIds().filter(record)
-        return vars(record)["trace_id"]
+        return json.loads(logs.JsonFormatter().format(record)).get("trace_id")
 
-    def handle(traceparent: str) -> Any:
-        traced.tracing.begin(traced.site, Request({"traceparent": traceparent}))
-        return line(), copy_context().run(line)
+    for given in (KEPT, NOT_KEPT):
+        request = Request({"traceparent": given})
+        assert traced.within(traced.site, request, line)[0] == TRACE
+    assert line() is None
 
-    assert gevent.spawn(handle, KEPT).get() == (TRACE, TRACE)
-    assert gevent.spawn(handle, NOT_KEPT).get() == (TRACE, TRACE)
-    assert gevent.spawn(line).get() == ""
+
+def test_a_log_line_of_a_trace_that_began_here_and_is_not_kept_has_no_id() -> None:
+    traced = Traced(ParentBased(TraceIdRatioBased(0)))
+    line, _ = traced.within(traced.site, Request({}), spans._current_trace_id)
+    assert line == ""
 
 
 def test_no_span_is_named_by_nothing() -> None:
