@@ -8,7 +8,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -155,19 +154,13 @@ class Connection:
         body comes piece by piece, and returns it, or an error's, when it has come to its end.
         """
         application = self._application
-        context = span = None
+        kind: Callable[..., MessageJob] = MessageJob
+        context = None
         if application.tracing is not None:
             message, context, span = application.tracing.begin(application, message)
-        kind = MessageJob if span is None else partial(_RecordedJob, span)
-        job = kind(
-            application,
-            message,
-            base_handler,
-            answer,
-            begin=begin,
-            stream=stream,
-            context=context,
-        )
+            kind = MessageJob if span is None else partial(_RecordedJob, span)
+        job = kind(application, message, base_handler, answer, begin=begin, stream=stream)
+        job.context = context
         self._in_hand.start(job, seconds)
         return job
 
@@ -186,9 +179,8 @@ class MessageJob(Job):
         *,
         begin: Callable[[], object] | None,
         stream: Callable[[Job, Response], Response] | None,
-        context: Context | None,
     ) -> None:
-        super().__init__(context)
+        super().__init__()
         self._application = application
         self.message = message
         self._base_handler = base_handler

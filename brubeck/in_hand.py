@@ -28,8 +28,8 @@ class Job:
 
     __slots__ = ("context", "ended", "greenlet", "key", "late", "prolonged_until")
 
-    def __init__(self, context: Context | None = None) -> None:
-        self.context = context
+    def __init__(self) -> None:
+        self.context: Context | None = None
         """The context variables it begins with, none if None; each greenlet has a copy of them."""
         self.key = 0
         self.greenlet: Any = None

@@ -15,7 +15,6 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.util.types import Attributes
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +37,9 @@ def provider_to_receiver(ids: IdGenerator) -> TracerProvider:
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: Path(sys.argv[0]).stem or "python"}))
     resource = Resource({"host.name": socket.gethostname()}).merge(resource)
-    resource = _HashedOnce(resource.attributes, resource.schema_url)
-    provider = TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
+    provider = TracerProvider(
+        resource=_HashedOnce(resource), id_generator=ids, shutdown_on_exit=False
+    )
     provider.add_span_processor(BatchSpanProcessor(WarnsOnce(OTLPSpanExporter())))
     return provider
 
@@ -92,8 +92,8 @@ class _Unhurried(list[ReadableSpan]):
 class _HashedOnce(Resource):
     """The SDK hashes it for every span that is sent, and each time writes it as JSON for that."""
 
-    def __init__(self, attributes: Attributes, schema_url: str | None = None) -> None:
-        super().__init__(attributes, schema_url)
+    def __init__(self, resource: Resource) -> None:
+        super().__init__(resource.attributes, resource.schema_url)
         self._hash = super().__hash__()
 
     def __hash__(self) -> int:

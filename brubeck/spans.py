@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from opentelemetry import context, trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_ON,
@@ -159,8 +159,9 @@ class Tracing:
         root = getattr(provider.sampler, "_root", provider.sampler)
         # What it would say of a trace without a parent by the lower half of its id, but faster.
         self._bound = root.bound if isinstance(root, TraceIdRatioBased) else None
-        self._tracer = provider.get_tracer("brubeck", __version__)
-        self._tracer.sampler = ALWAYS_ON  # it has been asked before a span is made
+        tracer = cast(Tracer, provider.get_tracer("brubeck", __version__))
+        tracer.sampler = ALWAYS_ON  # the provider's has been asked before a span is made
+        self._tracer = tracer
         logs.current_trace_id = _current_trace_id
 
     @classmethod
