@@ -10,8 +10,9 @@ from tests.e2e.deployment import docker
 from tests.http import connection
 from tests.waiting import eventually
 
-TOLD = 7.0
-"""Seconds until the browsers of a client app that has gone are told so."""
+TOLD = 10.0
+"""Seconds until the last browser of a client app that has gone is told so: after three, Mongrel2
+tells half of those that are left in each second, and there are some thirty of them."""
 
 ENDED = "was ended: too late, or nobody waits"
 """What is logged of such a handler."""

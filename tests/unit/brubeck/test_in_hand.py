@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Any
 
 import gevent
@@ -31,6 +31,8 @@ def too_late() -> str:
 class JobOf(Job):
     """A job of functions."""
 
+    was_abandoned = False
+
     def __init__(
         self,
         work: Callable[[], Any],
@@ -48,6 +50,9 @@ class JobOf(Job):
 
     def too_late(self) -> Any:
         return self._functions[2]()
+
+    def abandoned(self) -> None:
+        self.was_abandoned = True
 
 
 def start(in_hand: InHand, answers: Answers, work: Callable[[], Any], seconds: float) -> None:
@@ -178,6 +183,41 @@ def test_the_end_of_a_late_job_is_not_the_end_of_the_next(answers: Answers) -> N
     assert answers.get(timeout=10) is True
 
 
+@pytest.mark.parametrize("pool", [None, Pool(1)], ids=["own greenlets", "a pool"])
+def test_a_job_sees_the_context_it_begins_with_also_when_it_is_too_late(
+    pool: Pool | None, answers: Answers
+) -> None:
+    # Given
+    variable: ContextVar[str] = ContextVar("variable", default="nothing")
+    given = Context()
+    given.run(variable.set, "what was given")
+    in_hand = InHand(1)
+    in_hand.pool = pool
+
+    def work() -> str:
+        seen = variable.get()
+        variable.set("its own")
+        return seen
+
+    def work_too_long() -> None:
+        work()
+        Event().wait()
+
+    for _ in range(2):  # by a new greenlet, and by one that has done it before
+        # When
+        job = JobOf(work, answers.put)
+        job.context = given
+        in_hand.start(job, LONG)
+        # Then
+        assert answers.get(timeout=10) == "what was given"
+    # When
+    late = JobOf(work_too_long, answers.put, variable.get)
+    late.context = given
+    in_hand.start(late, SHORT)
+    # Then
+    assert answers.get(timeout=10) == "what was given"
+
+
 def test_a_context_variable_set_by_one_job_is_not_seen_by_the_next(answers: Answers) -> None:
     # Given
     variable: ContextVar[str] = ContextVar("variable", default="not set")
@@ -222,6 +262,7 @@ def test_work_that_is_ended_gets_no_answer(answers: Answers) -> None:
     assert in_hand.wait_until_empty(10)
     gevent.idle()
     assert answers.empty()
+    assert job.was_abandoned
 
 
 def test_work_that_is_ended_before_it_has_begun_never_begins(answers: Answers) -> None:
@@ -267,6 +308,7 @@ def test_what_is_done_is_ended_without_harm(answers: Answers) -> None:
 
     in_hand.end(job)
 
+    assert not job.was_abandoned
     start(in_hand, answers, lambda: "the next", LONG)
     assert answers.get(timeout=10) == "the next"
 

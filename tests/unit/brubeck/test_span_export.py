@@ -1,12 +1,15 @@
-"""What is said of spans that cannot be sent."""
+"""How spans are sent, and what is said if they cannot be."""
 
 import logging
 from typing import Any
 
+import gevent
 import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from brubeck.span_export import WarnsOnce
+from brubeck.span_export import ENCODED_AT_ONCE, WarnsOnce, _HashedOnce
 
 
 class Failing(SpanExporter):
@@ -27,3 +30,38 @@ def test_a_receiver_that_fails_is_complained_of_once(caplog: pytest.LogCaptureFi
     for receiver.fails in (True, True, False, False, True):
         exporter.export([])
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
+
+
+class Encoding(SpanExporter):
+    """Looks at each span, and at how many greenlets have run since the one before."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self.seen: list[int] = []
+
+    def export(self, spans: Any) -> SpanExportResult:
+        for _ in spans:
+            self.seen.append(self.turns)
+        return SpanExportResult.SUCCESS
+
+    def take_turns(self) -> None:
+        while True:
+            self.turns += 1
+            gevent.sleep(0)
+
+
+def test_others_run_while_a_batch_is_encoded() -> None:
+    receiver = Encoding()
+    others = gevent.spawn(receiver.take_turns)
+    batch = [ReadableSpan(str(number)) for number in range(5 * ENCODED_AT_ONCE)]
+    WarnsOnce(receiver).export(batch)
+    others.kill()
+    assert len(receiver.seen) == len(batch)
+    assert len(set(receiver.seen)) >= 4
+
+
+def test_a_resource_that_is_hashed_once_is_the_same_as_before() -> None:
+    resource = Resource({"service.name": "shop"}, "https://schema")
+    hashed = _HashedOnce(resource)
+    assert hashed == resource
+    assert hash(hashed) == hash(resource)
