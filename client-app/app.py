@@ -133,6 +133,7 @@ class StaticFile(WebMessageHandler):
 def web_server() -> Mongrel2Connection | WSGIConnection:
     """Mongrel2, or a server of our own where WSGI_PORT says so."""
     if port := environment.integer("WSGI_PORT", 0, least=0):
+        environment.check_port("WSGI_PORT", port)
         return WSGIConnection(port, "127.0.0.1")
     return Mongrel2Connection(
         environment.address("MONGREL2_PULL_ADDR"), environment.address("MONGREL2_PUB_ADDR")

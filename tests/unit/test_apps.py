@@ -380,6 +380,7 @@ def test_nothing_else_is_served(site: Brubeck, name: str) -> None:
         ("client-app", "SERVICE_TIMEOUT", "soon"),
         ("client-app", "LOG_LEVEL", "LOUD"),
         ("client-app", "WSGI_PORT", "-1"),
+        ("client-app", "WSGI_PORT", "70000"),
         ("slow-service", "SERVICE_BIND_ADDR", "tcp://0.0.0.0"),
         ("slow-service", "SERVICE_PASSPHRASE_FILE", ""),
         ("slow-service", "SERVICE_MAX_IN_FLIGHT", "0"),
