@@ -1,8 +1,8 @@
 """HTTP through Mongrel2.
 
 Requests arrive on a PULL socket and replies leave on an XPUB socket. Mongrel2's subscription,
-which XPUB shows, says exactly when it listens: nothing is taken before it does, and what was
-taken from a Mongrel2 that has gone is never answered, because the next one counts its
+which XPUB shows, says exactly when it listens: as a rule nothing is taken before it does, and
+what was taken from a Mongrel2 that has gone is never answered, because the next one counts its
 connections from 1 again and would give the answer to somebody else.
 """
 
@@ -14,6 +14,7 @@ from email.utils import formatdate
 from functools import partial
 from typing import TypeVar
 
+import gevent
 import zmq
 
 from brubeck import mongrel2
@@ -37,6 +38,9 @@ MAX_PIPELINED = 16
 
 MAX_HELD = 1000
 """Replies that wait for Mongrel2's subscription; the oldest is dropped for one more."""
+
+SILENCE = 1.0
+"""Seconds after which a Mongrel2 that is there is served although it has not subscribed."""
 
 L = TypeVar("L", bound=Link)
 
@@ -91,6 +95,7 @@ class Mongrel2Connection(Connection):
 
     def close(self) -> None:
         """Send what is waiting to be sent, and close the sockets."""
+        self._silence.kill(block=False)
         self._close_leases()
         self._publisher.close(linger=1000)
         if self._pull is not None:
@@ -109,6 +114,7 @@ class Mongrel2Connection(Connection):
         socket.set(zmq.IMMEDIATE, 1)  # a lost connection is a lost subscription
         socket.set(zmq.SNDHWM, MAX_IN_HAND)
         self._publisher = _connected(Link, socket, self.pub_addr, self._on_subscription)
+        self._silence = gevent.spawn(self._break_the_silence)
 
     def _refuse_new_work(self) -> None:
         """Have Mongrel2 give its requests to others; take those it has given to us."""
@@ -123,9 +129,7 @@ class Mongrel2Connection(Connection):
             if self._leases is None:
                 socket = _connect(self._context.socket(zmq.PUB), self.pub_addr)
                 self._leases = Leases(socket, self._browsers)
-            if self._pull is None and not self.stopping:
-                socket = self._context.socket(zmq.PULL)
-                self._pull = _connected(Inlet, socket, self.pull_addr, self._on_request)
+            self._take_requests()
             held, self._held = self._held, deque(maxlen=MAX_HELD)
             for uuid, message in held:
                 self._publish(uuid, message)
@@ -137,6 +141,24 @@ class Mongrel2Connection(Connection):
                 self._close_leases()
             for browser in [b for b in self._browsers if b[0].encode("latin-1").startswith(topic)]:
                 self._forget(browser)
+
+    def _take_requests(self) -> None:
+        if self._pull is None and not self.stopping:
+            socket = self._context.socket(zmq.PULL)
+            self._pull = _connected(Inlet, socket, self.pull_addr, self._on_request)
+
+    def _break_the_silence(self) -> None:
+        """Take requests also where Mongrel2 is there and has not subscribed for a while.
+
+        When it is to answer a browser that has gone, it reads nothing, our connection included,
+        until it has told somebody so: it may wait for us as we wait for it.
+        """
+        silent = False
+        while self._pull is None and not self.stopping:
+            if silent and self._publisher.agreed:
+                self._take_requests()
+            silent = self._publisher.agreed
+            gevent.sleep(SILENCE)
 
     def _close_leases(self) -> None:
         if self._leases is not None:

@@ -155,12 +155,12 @@ def page(path: str) -> Callable[[Bench, System], Figures]:
 
 CONCURRENCIES = (1, 4, 16, 64, 256, 1024)
 MEASURES = (
-    *(Measure(f"calls-{n}", calls(n), quick=n in {1, 64, 256}) for n in CONCURRENCIES),
+    *(Measure(f"calls-{n}", calls(n), quick=n in {1, 64}) for n in CONCURRENCIES),
     Measure("large-16", calls(16, 65_536), quick=True),
     Measure("pages", page(""), quick=True),
     Measure("pages-plain", page("plain"), quick=True),
     Measure("waiting-1000", waiting(1000), long=True),
-    Measure("waiting-5000", waiting(5000), long=True, quick=True),
+    Measure("waiting-5000", waiting(5000), long=True),
     Measure("waiting-20000", waiting(20_000), long=True, ours_only=True),
     *(Measure(f"replicas-{n}", replicas(n), ours_only=True) for n in (1, 2)),
     *(

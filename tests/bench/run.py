@@ -28,7 +28,7 @@ def say(text: str) -> None:
 def options() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a short look, at most two minutes")
+    parser.add_argument("--quick", action="store_true", help="a short look, about a minute")
     parser.add_argument("--peers", action="store_true", help="measure other systems too")
     parser.add_argument("--rounds", type=int, help="3; with --quick 1")
     parser.add_argument("--seconds", type=float, help="of each timed measure: 2; with --quick 1")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import zmq
 
 from tests.http import connection
 from tests.integration.programs import Program
@@ -158,15 +159,15 @@ def test_after_a_restart_no_browser_gets_the_answer_of_an_earlier_one(
 ) -> None:
     mongrel2 = start_mongrel2(ident=ident)
     app = start_app(start_python, mongrel2)
-    for _ in range(3):
+    for _ in range(2):
         with ThreadPoolExecutor() as browsers:
             # Connections are counted from the start: these are asked for under the same numbers.
             earlier = [
-                browsers.submit(mongrel2.ask, "/echo?say=secret&seconds=3") for _ in range(4)
+                browsers.submit(mongrel2.ask, "/echo?say=secret&seconds=2") for _ in range(4)
             ]
             time.sleep(0.5)
             mongrel2.restart()
-            later = [browsers.submit(mongrel2.ask, "/echo?say=mine&seconds=4") for _ in range(8)]
+            later = [browsers.submit(mongrel2.ask, "/echo?say=mine&seconds=3") for _ in range(8)]
 
             assert [answer.result().status for answer in earlier] == [0] * 4
             assert [answer.result().text for answer in later] == ["mine"] * 8
@@ -186,6 +187,23 @@ def test_the_first_request_after_a_restart_is_answered(
         mongrel2.start()
 
         assert mongrel2.ask(f"/echo?say={number}", timeout=10).text == str(number)
+
+
+def test_a_mongrel2_that_waits_to_tell_somebody_of_a_browser_that_left_is_served(
+    mongrel2: Mongrel2, start_python: StartPython
+) -> None:
+    # Given answers to browsers that have gone, from an application that has gone since
+    with zmq.Context() as context, context.socket(zmq.XPUB) as application:
+        application.connect(mongrel2.pub_addr)
+        assert application.poll(10_000)
+        ident = application.recv()[1:]
+        for number in range(900, 910):
+            application.send(b"%s 3:%d, too late" % (ident, number))
+        time.sleep(0.5)
+    # When
+    start_app(start_python, mongrel2)
+    # Then
+    assert mongrel2.ask("/echo?say=hello").text == "hello"
 
 
 def test_an_application_that_is_told_to_stop_finishes_what_it_has_in_hand(

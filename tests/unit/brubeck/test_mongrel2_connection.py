@@ -225,6 +225,25 @@ def test_no_request_is_taken_before_mongrel2_listens_to_answers(serve: Serve) ->
     assert served.connection.health() == HEALTHY
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_mongrel2_that_is_there_and_does_not_subscribe_is_heard_all_the_same(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    # Given
+    monkeypatch.setattr("brubeck.mongrel2_connection.SILENCE", 0.01)
+    served = serve((r"^/", Page))
+    served.mongrel2.sockets[PUB].agreed = there
+    # When
+    gevent.sleep(0.1)
+    # Then
+    assert (PULL in served.mongrel2.sockets) == there
+    if there:  # and what it asks is answered when it does
+        served.mongrel2.asks("/early")
+        assert served.mongrel2.reads_nothing()
+        served.mongrel2.starts()
+        assert served.mongrel2.reads().content == b"/early"
+
+
 def test_a_request_is_answered_on_its_own_connection(page: FakeMongrel2) -> None:
     page.asks("/hello", conn_id=7)
     answer = page.reads()
