@@ -13,6 +13,7 @@ from typing import Any
 import live
 from brubeck import environment
 from brubeck.connections import Mongrel2Connection, WSGIConnection
+from brubeck.environment import check_port
 from brubeck.request_handling import Brubeck, WebMessageHandler
 from brubeck.templating import load_jinja2_env
 from brubeckservice.base import ServiceClientMixin, ServiceError, ServiceMessageHandler
@@ -133,7 +134,7 @@ class StaticFile(WebMessageHandler):
 def web_server() -> Mongrel2Connection | WSGIConnection:
     """Mongrel2, or a server of our own where WSGI_PORT says so."""
     if port := environment.integer("WSGI_PORT", 0, least=0):
-        environment.check_port("WSGI_PORT", port)
+        check_port("WSGI_PORT", port)
         return WSGIConnection(port, "127.0.0.1")
     return Mongrel2Connection(
         environment.address("MONGREL2_PULL_ADDR"), environment.address("MONGREL2_PUB_ADDR")
