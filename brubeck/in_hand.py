@@ -111,13 +111,11 @@ class InHand:
     def _hand_over(self, job: Job) -> None:
         if job.ended:
             return
-        if self._idle:
-            job.greenlet = self._idle.pop()
-            job.greenlet.gr_context = job.context and job.context.copy()
+        waits = bool(self._idle)
+        job.greenlet = self._idle.pop() if waits else gevent.spawn_raw(self._work, job)
+        job.greenlet.gr_context = job.context and job.context.copy()
+        if waits:
             job.greenlet.switch(job)
-        else:
-            job.greenlet = gevent.spawn_raw(self._work, job)
-            job.greenlet.gr_context = job.context and job.context.copy()
 
     def _expire(self, key: int) -> None:
         job = self._jobs.get(key)

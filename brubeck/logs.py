@@ -53,7 +53,7 @@ class JsonFormatter(logging.Formatter):
         }
         if request_id := getattr(record, "request_id", ""):
             line["request_id"] = request_id
-        if current_trace_id is not None and (trace_id := _trace_id(record)):
+        if current_trace_id and (trace_id := _given_trace_id(record) or current_trace_id()):
             line["trace_id"] = trace_id
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
@@ -67,7 +67,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         ids = getattr(record, "request_id", "") or "-"
-        if current_trace_id is not None and (trace_id := _trace_id(record)):
+        if current_trace_id and (trace_id := _given_trace_id(record) or current_trace_id()):
             ids += f" trace={trace_id}"
         message = record.getMessage()
         lines = [f"{_timestamp(record)} {record.levelname:<7} {ids} {record.name}: {message}"]
@@ -104,9 +104,8 @@ def _leave_out_what_no_line_shows() -> None:
         setattr(logging, what, False)
 
 
-def _trace_id(record: logging.LogRecord) -> str:
-    given: str = getattr(record, "trace_id", "")
-    return given or (current_trace_id() if current_trace_id is not None else "")
+def _given_trace_id(record: logging.LogRecord) -> str:
+    return getattr(record, "trace_id", "")
 
 
 def _escaped(line: str) -> str:

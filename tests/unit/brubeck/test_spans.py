@@ -244,6 +244,12 @@ def test_the_sampler_decides(sampler: Sampler, kept: bool) -> None:
     assert request.traceparent.endswith("-01" if kept else traceparent.NOT_KEPT)
 
 
+@pytest.mark.parametrize("given", [traceparent.NOT_KEPT, "nonsense"])
+def test_a_browser_that_sends_no_traceparent_begins_no_trace(traced: Traced, given: str) -> None:
+    traced.ask("/page/7", traceparent=given)
+    assert traced.spans["GET /page/([0-9]+)"].parent is None
+
+
 def test_as_many_traces_are_kept_as_the_ratio_says() -> None:
     traced = Traced(ParentBased(TraceIdRatioBased(0.25)))
     flags = [traced.ask("/nowhere").traceparent[-2:] for _ in range(400)]
