@@ -20,7 +20,8 @@ def _system(
 ) -> Iterator[System]:
     assert "gevent" not in sys.modules, "run these tests by themselves: scripts/test chaos"
     need(docker_answers(), "a Docker engine with Compose")
-    need(os.geteuid() == 0 and program("nsenter") and program("iptables"), "root, with iptables")
+    tools = all(map(program, ("nsenter", "iptables", "ss", "tc")))
+    need(os.geteuid() == 0 and tools, "root, with nsenter, iptables, ss and tc")
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with ExitStack() as stack:
         with capture.global_and_fixture_disabled():  # the building shows its progress

@@ -53,7 +53,7 @@ def test_browsers_of_a_client_app_that_freezes_are_told_and_new_requests_go_to_t
     with system.load(seconds=0.5) as load:
         time.sleep(1)
         with faults.frozen(victim) as froze:
-            time.sleep(8)
+            time.sleep(4 + TOLD)  # the last of its browsers is told too: thawed, it would answer
         thawed = time.time()
         time.sleep(3)
 

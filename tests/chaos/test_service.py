@@ -92,8 +92,8 @@ def test_calls_whose_connection_is_reset_are_lost_at_once_and_the_next_ones_are_
     system: System,
 ) -> None:
     victim, _ = system.containers("slow-service")
-    with system.load(seconds=0.5) as load:
-        system.wait_until_calls_are_answered(seconds=5)
+    with system.load(seconds=1.0) as load:
+        time.sleep(1)  # some ten calls are then in hand at each service
         reset = faults.reset_connections(victim)
         back = time.time()
         eventually(lambda: system.executed_by(victim, since=back), "it has work", seconds=5)
