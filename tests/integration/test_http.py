@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 import zmq
@@ -216,3 +217,29 @@ def test_an_application_that_is_told_to_stop_finishes_what_it_has_in_hand(
 
         assert app.stop() == 0
         assert waiting.result().text == "finished"
+
+
+def test_browsers_that_leave_while_the_only_application_stops_hold_up_nobody(
+    mongrel2: Mongrel2, start_python: StartPython
+) -> None:
+    app = start_app(start_python, mongrel2)
+    with ThreadPoolExecutor() as browsers:
+        waiting = [
+            browsers.submit(mongrel2.ask, f"/echo?say={seconds}&seconds={seconds}")
+            for seconds in (2, 5, 8)
+        ]
+        with ExitStack() as others:
+            for _ in range(10):
+                other = others.enter_context(connection(mongrel2.port))
+                other.request("GET", "/echo?seconds=2")
+            time.sleep(0.5)
+            stopped = browsers.submit(app.stop)
+            time.sleep(0.3)
+
+        assert [answer.result().text for answer in waiting] == ["2", "5", "8"]
+        assert stopped.result() == 0
+
+        early = browsers.submit(mongrel2.ask, "/echo?say=early")
+        time.sleep(0.5)
+        start_app(start_python, mongrel2)
+        assert early.result().text == "early"
