@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -64,7 +65,8 @@ class Brubeck:
             your handlers.
         debug: show tracebacks in answers; for development only.
         request_timeout: seconds an HTTP request may take before it is answered with 504.
-        drain_timeout: seconds that work in hand may take after SIGTERM.
+        drain_timeout: seconds that work in hand, and calls that nobody waits for, may take after
+            SIGTERM.
         health_port: port on 127.0.0.1 for health checks (see `brubeck.health`); 0 for none.
         watchdog_timeout: seconds that the event loop may stand still before the process ends
             with status 70 (see `brubeck.watchdog`); 0 for ever.
@@ -171,6 +173,21 @@ class Brubeck:
         for connection in (self.msg_conn, *list(self._resources.values())):
             if (readings := getattr(connection, "readings", None)) is not None:
                 yield from readings()
+
+    def finish_background(self, seconds: float) -> int:
+        """Wait for the calls that nobody waits for, and their response handlers.
+
+        Returns how many are left after `seconds`: 0 if all have ended.
+        """
+        end = time.monotonic() + seconds
+        while (pools := self._background()) and (left := end - time.monotonic()) > 0:
+            pools[0].join(left)  # what it was told may have made calls of another one
+        return sum(map(len, pools))
+
+    def _background(self) -> list[Any]:
+        """The pools in which calls are under way that nobody waits for."""
+        pools = (getattr(resource, "background", None) for resource in self._resources.values())
+        return [pool for pool in pools if pool]
 
     def handle(self, message: Any, base_handler: type[MessageHandler] | None = None) -> Any:
         """The answer to a message. Raises nothing: an error is answered as an error.

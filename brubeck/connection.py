@@ -47,7 +47,7 @@ class Connection:
         return self._stopping.is_set()
 
     def recv_forever_ever(self, application: "Brubeck") -> None:
-        """Receive and answer messages until `stop`, then finish those in hand.
+        """Receive and answer messages until `stop`, then finish what is in hand.
 
         Raises:
             SettingError: if it cannot begin; ends the program with one sentence.
@@ -58,8 +58,7 @@ class Connection:
         try:
             self._stopping.wait()
             self._refuse_new_work()
-            if not self._in_hand.wait_until_empty(application.drain_timeout):
-                logger.warning("still in hand at the end: %d", len(self._in_hand))
+            self._finish(application)
         finally:
             self.close()
 
@@ -114,6 +113,14 @@ class Connection:
 
     def _refuse_new_work(self) -> None:
         """Called once, when `stop` was asked for."""
+
+    def _finish(self, application: "Brubeck") -> None:
+        """Wait for what is in hand, and then for the calls it has left behind."""
+        end = time.monotonic() + application.drain_timeout
+        if not self._in_hand.wait_until_empty(application.drain_timeout):
+            logger.warning("still in hand at the end: %d", len(self._in_hand))
+        if lost := application.finish_background(end - time.monotonic()):
+            logger.warning("calls that nobody waits for, lost at the end: %d", lost)
 
     def _note_reply(self, request: Request, status_code: int, started: float) -> None:
         """Log and count what a browser got."""

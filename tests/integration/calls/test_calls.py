@@ -407,6 +407,29 @@ def test_a_service_may_call_another_one(serve: Serve, caller: Caller) -> None:
     assert response.body == {"behind": {"a": 1}}
 
 
+def test_who_stops_finishes_the_calls_that_nobody_waits_for_and_is_told_of_them(
+    serve: Serve, caller: Caller
+) -> None:
+    behind = serve()
+    told, routes = told_about("^/echo$")
+
+    class TellsOn(ServiceClientMixin, ServiceMessageHandler):
+        def request(self) -> ServiceResponse:
+            self.register_service(behind.addr, PASSPHRASE)
+            request = self.create_service_request("/echo", "request", self.message.arguments)
+            self.send_service_request_nowait(behind.addr, request)
+            self.set_status(202)
+            return self.render()
+
+    front = serve([("^/front$", TellsOn), *routes])
+    response, _ = caller.ask(front.addr, "/front", {"seconds": 1})
+    assert (response.status_code, told) == (202, [])
+
+    front.stop()
+
+    assert told == [(200, "echoed", {"seconds": 1})]
+
+
 def test_every_hop_logs_a_line_with_the_id_of_what_caused_the_call(
     serve: Serve, caller: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,6 +1,7 @@
 """What all connections have in common: they live until they are stopped and done."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import gevent
 import pytest
@@ -103,6 +104,43 @@ def test_a_connection_waits_for_what_is_in_hand_no_longer_than_it_may(
     running.get(timeout=10)
     assert connection.life == ["open", "refuse new work", "close"]
     assert "still in hand at the end: 1" in caplog.text
+
+
+def test_a_connection_that_is_stopped_waits_for_the_calls_that_nobody_waits_for(
+    connection: RecordedConnection, application: Brubeck, may_answer: Event
+) -> None:
+    # Given calls of two services; what the second one's is told makes another of the first
+    first, second = Pool(), Pool()
+    application._resources.update(
+        {"a": object(), "b": Mock(background=first), "c": Mock(background=second)}
+    )
+    second.spawn(lambda: may_answer.wait() and first.spawn(connection.life.append, "call"))
+    running = serve(connection, application)
+    # When
+    connection.stop()
+    gevent.idle()
+    # Then
+    assert connection.life == ["open", "refuse new work"]
+    may_answer.set()
+    running.get(timeout=10)
+    assert connection.life == ["open", "refuse new work", "call", "close"]
+
+
+def test_a_connection_waits_for_such_calls_no_longer_than_it_may(
+    connection: RecordedConnection, application: Brubeck, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Given
+    application.drain_timeout = 0.05
+    calls = Pool()
+    application._resources["a"] = Mock(background=calls)
+    calls.spawn(Event().wait)
+    running = serve(connection, application)
+    # When
+    connection.stop()
+    # Then
+    running.get(timeout=10)
+    assert connection.life == ["open", "refuse new work", "close"]
+    assert "calls that nobody waits for, lost at the end: 1" in caplog.text
 
 
 def test_a_message_is_answered_at_its_deadline(
