@@ -131,10 +131,13 @@ class Brubeck:
         what `render` returned. `method`: the methods it answers, such as `"GET"`; all if None.
 
         Raises:
-            ValueError: if the pattern is no regular expression.
+            ValueError: if the pattern is no regular expression, or a class is to answer some
+                methods: it says itself which it has.
         """
 
         def decorate(function: Target) -> Target:
+            if method is not None and isinstance(function, type):
+                raise ValueError(f"route {url_pattern!r}: a class has its own methods: {method!r}")
             checked = function if method is None else _only_for(method, function)
             self.add_route_rule(url_pattern, checked)
             return function

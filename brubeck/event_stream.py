@@ -1,6 +1,16 @@
 """Events as browsers read them from a stream: `text/event-stream` (WHATWG HTML, section 9.2)."""
 
-CONTENT_TYPE = "text/event-stream; charset=utf-8"
+from collections.abc import Mapping
+from types import MappingProxyType
+
+HEADERS: Mapping[str, str] = MappingProxyType(
+    {
+        "Content-Type": "text/event-stream; charset=utf-8",
+        "Cache-Control": "no-store",
+        "X-Accel-Buffering": "no",  # nginx would keep events back until it has a page of them
+    }
+)
+"""The headers of such an answer."""
 
 HEARTBEAT = b":\n\n"
 """A comment. Nobody is told of it; it shows that the stream is alive."""

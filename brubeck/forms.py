@@ -71,6 +71,6 @@ def _parse_multipart(boundary: str, body: bytes) -> Form:
                         "content_type": part.content_type,
                     }
                 )
-    except (MultipartError, UnicodeDecodeError, LookupError) as error:  # an unknown charset
+    except (MultipartError, ValueError, LookupError) as error:  # a charset that is none
         raise BadRequest(f"not a form: {error}") from None
     return form

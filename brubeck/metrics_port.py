@@ -12,7 +12,7 @@ from typing import Any
 
 import gevent
 from gevent.pool import Pool
-from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.pywsgi import WSGIServer
 from prometheus_client import (
     CollectorRegistry,
     GCCollector,
@@ -33,6 +33,7 @@ from brubeck import __version__
 from brubeck.environment import SettingError, check_port
 from brubeck.loop_lag import measure_loop_lag
 from brubeck.metrics import BOUNDS, READINGS, Durations, Measured, Metrics, Reading, Series
+from brubeck.wsgi_handler import ImpatientHandler
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +42,6 @@ MAX_READERS = 16
 
 MAX_EXEMPLAR_ID = 100
 """Characters: OpenMetrics allows 128 for an exemplar's label and its name together."""
-
-IDLE = 90.0
-"""Seconds without a request, or a part of one, after which a connection is closed."""
 
 Readings = Callable[[], Iterator[Reading]]
 Bucket = tuple[str, float] | tuple[str, float, Exemplar]
@@ -95,12 +93,10 @@ def application(metrics: Metrics, readings: Readings) -> Callable[..., Any]:
     return only_metrics
 
 
-class _Handler(WSGIHandler):
+class _Handler(ImpatientHandler):
     """Closes connections of readers who have gone without saying so: they would fill the pool."""
 
-    def handle(self) -> None:
-        self.socket.settimeout(IDLE)
-        super().handle()
+    idle = 90.0  # longer than the pauses between the looks of whoever reads them
 
 
 class _Ours(Collector):

@@ -37,7 +37,7 @@ MAX_PIPELINED = 16
 """Requests that may wait behind another one on the same connection; one more closes it."""
 
 MAX_HELD = 1000
-"""Replies that wait for Mongrel2's subscription; the oldest is dropped for one more."""
+"""Replies that wait for Mongrel2's subscription; one more is dropped."""
 
 SILENCE = 1.0
 """Seconds after which a Mongrel2 that is there is served although it has not subscribed."""
@@ -67,7 +67,7 @@ class Mongrel2Connection(Connection):
         self._browsers: dict[Browser, deque[Request]] = {}
         self._jobs: dict[Browser, Job] = {}
         """The work for a browser's first request."""
-        self._held: deque[tuple[str, bytes]] = deque(maxlen=MAX_HELD)
+        self._held: list[tuple[str, bytes]] = []
         self._complain = Occasionally(logger, logging.WARNING)
         self._date = (0, "")
 
@@ -130,7 +130,7 @@ class Mongrel2Connection(Connection):
                 socket = _connect(self._context.socket(zmq.PUB), self.pub_addr)
                 self._leases = Leases(socket, self._browsers)
             self._take_requests()
-            held, self._held = self._held, deque(maxlen=MAX_HELD)
+            held, self._held = self._held, []
             for uuid, message in held:
                 self._publish(uuid, message)
         elif change == b"\x00":
@@ -165,13 +165,31 @@ class Mongrel2Connection(Connection):
             self._leases.close()
             self._leases = None
 
-    def _publish(self, uuid: str, message: bytes) -> None:
-        if not message.startswith(tuple(self._idents)):
-            self.dropped["not held"] += len(self._held) == MAX_HELD
-            self._held.append((uuid, message))
-        elif not self._publisher.send([message]):
+    def _publish(self, uuid: str, message: bytes) -> bool:
+        """Send a message, or hold it until Mongrel2 subscribes; False if it was dropped."""
+        if message.startswith(tuple(self._idents)):
+            if self._publisher.send([message]):
+                return True
             self.dropped["unread"] += 1
             self._complain("Mongrel2 does not read its answers; one was dropped")
+            return False
+        if len(self._held) == MAX_HELD:
+            self.dropped["not held"] += 1
+            return False
+        self._held.append((uuid, message))
+        return True
+
+    def _send_part(self, request: Request, data: bytes) -> bool:
+        """Send a browser a part of its answer, or all of it.
+
+        False if it was dropped: no other part may follow, and Mongrel2 closes the connection,
+        which is not kept open any more.
+        """
+        browser = request.sender, request.conn_id
+        sent = self._publish(request.sender, mongrel2.reply(request.sender, browser[1:], data))
+        if not sent:
+            self._forget(browser)
+        return sent
 
     # A request comes, its answer goes
 
@@ -234,10 +252,13 @@ class Mongrel2Connection(Connection):
         if not response.streamed:
             return response  # an error's: this one cannot be sent
         request.answer_begun = time.monotonic()
-        self.reply(request, head)
+        if not self._send_part(request, head):
+            return response  # nobody waits for it any more
 
         def send(piece: bytes) -> None:
-            self.reply(request, encode_chunk(piece) if request.takes_chunks else piece)
+            part = encode_chunk(piece) if request.takes_chunks else piece
+            if not self._send_part(request, part):
+                raise gevent.GreenletExit
             self._in_hand.prolong(job, self._application.request_timeout)
 
         return self._application.stream(request, response, send)
@@ -251,11 +272,14 @@ class Mongrel2Connection(Connection):
         self._jobs.pop(browser, None)
         cut_short = request.answer_begun > 0 and not response.streamed
         closing = cut_short or request.closes_after(response)
+        sent = True
         if not request.answer_begun:
             response, data = self._encoded(request, response)
-            self.reply(request, data)
+            sent = self._send_part(request, data)
         elif request.takes_chunks and not cut_short:
-            self.reply(request, LAST_CHUNK)
+            sent = self._send_part(request, LAST_CHUNK)
+        if not sent:
+            return response
         self._note_reply(request, response.status_code, started)
         if closing:
             self.close_bulk(request.sender, [request.conn_id])

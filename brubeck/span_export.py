@@ -4,6 +4,7 @@
 """
 
 import logging
+import re
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 logger = logging.getLogger(__name__)
+
+_CREDENTIALS = re.compile(r"(?<=//)[^/\s@]*@|(?<=\?)[^\s'\")]+")
+"""In an address: who asks, and the query."""
 
 ENCODED_AT_ONCE = 20
 """Spans of a batch: nobody else runs while so many are encoded, about a millisecond."""
@@ -50,7 +54,7 @@ class WarnsOnce(SpanExporter):
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
         self._failing = False
-        self._reason = _LastWords()
+        self._reason = _FirstWords()
         for name in _REPETITIVE:
             library = logging.getLogger(name)
             library.addHandler(self._reason)
@@ -58,6 +62,7 @@ class WarnsOnce(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send a batch. Raises nothing: what cannot be sent is dropped."""
+        self._reason.said = ""
         try:
             result = self._exporter.export(_Unhurried(spans))
         except Exception as error:  # noqa: BLE001  # whatever a library raises: spans are lost
@@ -100,14 +105,19 @@ class _HashedOnce(Resource):
         return self._hash
 
 
-class _LastWords(logging.Handler):
-    """Keeps what a library said last; of a header, which may hold a credential, only that."""
+class _FirstWords(logging.Handler):
+    """Keeps what a library said first of a batch: the reason. It may hold a credential.
+
+    Of a header it keeps only that there was one, of addresses neither names nor queries.
+    """
 
     said = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = record.getMessage()
-        self.said = "a header cannot be sent (not shown)" if "header" in said.lower() else said
+        said = _CREDENTIALS.sub("…", record.getMessage())
+        if not self.said:
+            hidden = "header" in said.lower()
+            self.said = "a header cannot be sent (not shown)" if hidden else said
 
 
 def _without_arguments(record: logging.LogRecord) -> bool:

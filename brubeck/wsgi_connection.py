@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any, cast
 import gevent
 from gevent.event import AsyncResult
 from gevent.pool import Pool
-from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.pywsgi import WSGIServer
 from gevent.queue import Queue
 
 from brubeck.connection import MAX_IN_HAND, Connection
@@ -20,14 +21,24 @@ from brubeck.in_hand import Job
 from brubeck.request import Request
 from brubeck.request_ids import new_request_id
 from brubeck.response import Response, header_fields
+from brubeck.wsgi_handler import ImpatientHandler
 
 MAX_BODY_BYTES = 1024 * 1024
 """A longer body is refused with 413, as our Mongrel2 does."""
+
+MAX_CONNECTIONS = 10_240
+"""Browsers' connections at a time, as our Mongrel2 has; others wait."""
+
+PIECE_BYTES = 64 * 1024
+"""Of an answer: how long a browser may take for a piece, `ImpatientHandler` says."""
 
 FINISH = 5.0
 """Seconds that answers may take to leave after the last one was made."""
 
 logger = logging.getLogger(__name__)
+
+_ABSOLUTE = re.compile(r"^https?://[^/?]*", re.IGNORECASE)
+"""What an address has before its path where a browser gives it whole (RFC 9112, section 3.2.2)."""
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -60,7 +71,7 @@ class WSGIConnection(Connection):
             (self.host, self.port),
             self._serve,
             handler_class=_Handler,
-            spawn=Pool(),
+            spawn=Pool(MAX_CONNECTIONS),
             log=None,
             error_log=logger,
         )
@@ -83,7 +94,7 @@ class WSGIConnection(Connection):
     def _answer(self, environ: dict[str, Any], start_response: StartResponse) -> Iterator[bytes]:
         started = time.monotonic()
         request = Request(_headers(environ), request_id=new_request_id(), is_wsgi=True)
-        refusal = _read_body(environ, request)
+        refusal = _read_body(environ, request, self._application.request_timeout)
         answer = _Answer()
         response = refusal or self._response(request, answer)
         # What follows a body that was refused need not be a request.
@@ -104,7 +115,7 @@ class WSGIConnection(Connection):
             request.answer_begun = time.monotonic()
         try:
             if request.method != "HEAD" and not response.bodiless:
-                yield from self._pieces(answer) if response.streamed else (response.body,)
+                yield from self._pieces(answer) if response.streamed else _in_pieces(response.body)
         except GeneratorExit:  # the browser has left
             self._note_abandoned(request)
             raise
@@ -194,7 +205,7 @@ class _Answer:
             raise ConnectionResetError(errno.ECONNRESET, "the answer was cut short")
 
 
-class _Handler(WSGIHandler):
+class _Handler(ImpatientHandler):
     """Keeps the path as the browser wrote it; WSGI's own PATH_INFO is decoded."""
 
     def handle(self) -> None:
@@ -202,26 +213,47 @@ class _Handler(WSGIHandler):
         self.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         super().handle()
 
+    def finalize_headers(self) -> None:
+        super().finalize_headers()
+        if self.command == "HEAD":
+            self.response_use_chunked = False  # the last chunk would be taken for an answer
+
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         environ["REQUEST_URI"] = self.path
         return environ
 
 
-def _read_body(environ: dict[str, Any], request: Request) -> Response | None:
-    """Give the request its body; the answer if that is refused."""
+def _in_pieces(body: bytes) -> Iterator[bytes]:
+    return (body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES))
+
+
+def _read_body(environ: dict[str, Any], request: Request, seconds: float) -> Response | None:
+    """Give the request its body; the answer if that is refused, or not there after `seconds`."""
+    if _wants_another_protocol(request):
+        return request.error_reply(501)
     if int(environ.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
         return request.error_reply(413)
     try:
-        request.body = environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
+        with gevent.Timeout(seconds, TimeoutError):
+            request.body = environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
+    except TimeoutError:
+        return request.error_reply(408)
     except OSError:  # the browser left in the middle, or sent chunks that are none
         return request.error_reply(400)
     return request.error_reply(413) if len(request.body) > MAX_BODY_BYTES else None
 
 
+def _wants_another_protocol(request: Request) -> bool:
+    """Whether gevent takes what follows for no body, and would have us read without end."""
+    headers = request.headers
+    upgrade, connection = headers.get("upgrade", ""), headers.get("connection", "")
+    return upgrade.lower() == "websocket" or connection.lower() == "upgrade"
+
+
 def _headers(environ: dict[str, Any]) -> dict[str, str]:
     """The headers as Mongrel2 names them: the server's in upper case, the browser's in lower."""
-    uri = environ["REQUEST_URI"]
+    uri = _ABSOLUTE.sub("", environ["REQUEST_URI"]) or "/"
     headers = {
         "METHOD": environ["REQUEST_METHOD"],
         "URI": uri,

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from gevent.pool import Group
 
-from brubeck.event_stream import CONTENT_TYPE, HEARTBEAT, encode_event
+from brubeck.event_stream import HEADERS, HEARTBEAT, encode_event
 from brubeckservice.base import ServiceError, ServiceRequest, coro_sleep
 from caller import Page, ServiceCaller, service_addr
 from followed import HEARTBEAT_INTERVAL, Call, Followed, followed
@@ -51,7 +51,7 @@ class Deployment(ServiceCaller):
     def get(self) -> Any:
         if Deployment.viewers >= MAX_VIEWERS:
             return self.render_error(503)
-        self.set_body(self.changes(), {"Content-Type": CONTENT_TYPE})
+        self.set_body(self.changes(), HEADERS)
         return self.render()
 
     def changes(self) -> Iterator[bytes]:
@@ -88,7 +88,7 @@ class Calls(ServiceCaller):
             return self.render_error(503)
         first = self.message.request_id
         calls = [Call(f"{first}.{number}", kind, client_app) for number in range(1, count + 1)]
-        self.set_body(self.life_of(calls), {"Content-Type": CONTENT_TYPE})
+        self.set_body(self.life_of(calls), HEADERS)
         return self.render()
 
     def life_of(self, calls: list[Call]) -> Iterator[bytes]:

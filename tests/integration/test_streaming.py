@@ -111,6 +111,14 @@ def test_head_gets_no_piece(server: Server) -> None:
     assert b"0 " not in said.partition(b"\r\n\r\n")[2]
 
 
+def test_a_connection_serves_the_next_request_after_head(server: Server) -> None:
+    with connection(server.port) as browser:
+        browser.request("HEAD", "/count")
+        assert browser.getresponse().read() == b""
+        browser.request("GET", "/function")
+        assert browser.getresponse().read() == b"one two"
+
+
 @pytest.mark.parametrize("status", [200, 204, 304])
 def test_a_body_of_no_piece_is_an_empty_one(server: Server, status: int) -> None:
     with connection(server.port) as browser:

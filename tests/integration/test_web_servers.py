@@ -254,6 +254,13 @@ def test_the_answer_to_head_ends_with_its_headers(port: int) -> None:
     assert received.endswith(b"\r\n\r\n")
 
 
+@pytest.mark.parametrize("connection", ["Upgrade", "keep-alive, Upgrade"])
+def test_a_websocket_is_refused(port: int, connection: str) -> None:
+    upgrade = f"Upgrade: websocket\r\nConnection: {connection}\r\n"
+    wanted = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    assert status_of(port, "GET", "/hello/you", upgrade + wanted) == HTTPStatus.NOT_IMPLEMENTED
+
+
 # What is different, because the servers are
 
 
@@ -302,6 +309,65 @@ def test_the_servers_differ(
         name: status_of(port, "POST", "/digest", headers, body) for name, port in servers.items()
     }
     assert told == statuses, what
+
+
+def test_our_own_server_takes_an_address_with_all_its_parts(servers: Servers) -> None:
+    for address in ("http://here/hello/you", "HTTP://here:80/hello/you?a=1"):
+        assert status_of(servers["WSGI"], "GET", address, "") == HTTPStatus.OK
+
+
+def test_our_own_server_waits_for_a_body_as_long_as_for_an_answer(servers: Servers) -> None:
+    """Mongrel2 hands over whole requests only."""
+    half = "Content-Length: 10\r\n", b"01234"
+    assert status_of(servers["WSGI"], "POST", "/digest", *half) == HTTPStatus.REQUEST_TIMEOUT
+
+
+IDLE_APP = """
+from brubeck import wsgi_connection
+from brubeck.request_handling import Brubeck, WebMessageHandler
+
+class Long(WebMessageHandler):
+    def get(self):
+        self.set_body("x" * 20_000_000)
+        return self.render()
+
+wsgi_connection._Handler.idle = 0.3
+Brubeck(wsgi_connection.WSGIConnection(%d), [(r"^/long$", Long)]).run()
+"""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "GET /long HTTP/1.1\r\nHo",
+        "GET /long HTTP/1.1\r\nHost: here\r\n\r\n",
+        "GET /nowhere HTTP/1.1\r\nHost: here\r\n\r\n",
+    ],
+)
+def test_our_own_server_lets_go_of_browsers_that_neither_send_nor_read(
+    start_python: Callable[..., Program], tmp_path: Path, said: str
+) -> None:
+    # Given
+    port = free_port()
+    (tmp_path / "idle_app.py").write_text(IDLE_APP % port)
+    app = start_python(tmp_path / "idle_app.py")
+    app.wait_until_it_says("listening")
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as browser:
+        # When
+        browser.sendall(said.encode())
+        eventually(lambda: connections_to(port), "it is there", seconds=10)
+        # Then
+        eventually(lambda: not connections_to(port), "it is closed", seconds=10)
+    assert "Traceback" not in app.said
+
+
+def connections_to(port: int) -> list[str]:
+    """The connections that a server at this port has."""
+    tables = (Path(f"/proc/net/{name}").read_text(encoding="ascii") for name in ("tcp", "tcp6"))
+    entries = (line.split() for table in tables for line in table.splitlines()[1:])
+    established, here = "01", f":{port:04X}"
+    return [e[1] for e in entries if e[1].endswith(here) and e[3] == established]
 
 
 # A life

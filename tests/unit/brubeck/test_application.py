@@ -99,6 +99,11 @@ def test_a_function_may_answer_some_methods_only() -> None:
     assert callable(answer)
 
 
+def test_a_class_says_itself_which_methods_it_answers() -> None:
+    with pytest.raises(ValueError, match="a class has its own methods"):
+        brubeck().add_route(r"^/$", method="GET")(Page)
+
+
 def test_an_unknown_path_is_404_with_a_page() -> None:
     response = ask(brubeck((r"^/$", Page)), "/nowhere")
     assert response.status_code == 404

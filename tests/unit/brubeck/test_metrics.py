@@ -266,7 +266,7 @@ def operations() -> str:
 def test_readers_who_say_nothing_more_keep_nobody_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
     beginnings = (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n")
     monkeypatch.setattr(metrics_port, "MAX_READERS", len(beginnings))
-    monkeypatch.setattr(metrics_port, "IDLE", 0.2)
+    monkeypatch.setattr(metrics_port._Handler, "idle", 0.2)
     port = free_port()
     server = metrics_port.MetricsPort(port, Metrics(), lambda: iter(()))
 

@@ -314,22 +314,60 @@ def test_a_reply_that_waited_while_a_mongrel2_went_is_not_given_to_the_next(serv
     assert served.mongrel2.reads_nothing()
 
 
-def test_replies_that_wait_are_bounded_and_the_oldest_goes(serve: Serve) -> None:
+def test_replies_that_wait_are_bounded_and_the_newest_goes(serve: Serve) -> None:
     served = serve()
     for number in range(MAX_HELD + 1):
         served.connection.send(IDENT, str(number), b"early")
     served.mongrel2.starts()
     assert served.mongrel2.sent.qsize() == MAX_HELD
-    assert served.mongrel2.reads().conn_ids == ["1"]
+    assert served.mongrel2.reads().conn_ids == ["0"]
+    assert served.connection.dropped["not held"] == 1
 
 
-def test_an_answer_that_mongrel2_does_not_take_is_dropped_and_counted(serve: Serve) -> None:
+def test_an_answer_that_mongrel2_does_not_take_is_dropped_and_counted(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
     served = serve((r"^/", Page))
     served.mongrel2.starts()
     served.mongrel2.sockets[PUB].full = True
     served.mongrel2.asks()
     assert served.mongrel2.reads_nothing()
     assert served.connection.dropped.total() == 1
+    assert not any(record.message.startswith("replied") for record in caplog.records)
+    assert not served.connection._browsers, "Mongrel2 would not close the connection"
+
+
+def test_an_answer_of_which_a_piece_was_dropped_gets_no_other_piece_and_no_end(
+    serve: Serve,
+) -> None:
+    # Given
+    pieces: list[str] = []
+
+    class Stream(WebMessageHandler):
+        def get(self) -> Any:
+            self.set_body(self.pieces())
+            return self.render()
+
+        def pieces(self) -> Iterator[str]:
+            try:
+                for piece in ("one", "lost", "three"):
+                    served.mongrel2.sockets[PUB].full = piece == "lost"
+                    pieces.append(piece)
+                    yield piece
+            finally:
+                served.mongrel2.sockets[PUB].full = False
+                pieces.append("closed")
+
+    served = serve((r"^/", Stream))
+    served.mongrel2.starts()
+    # When
+    served.mongrel2.asks()
+    # Then
+    assert served.mongrel2.reads().status == 200
+    assert b"one" in served.mongrel2.reads().body
+    assert served.mongrel2.reads_nothing()
+    assert pieces == ["one", "lost", "closed"]
+    assert not served.connection._browsers, "Mongrel2 would not close the connection"
 
 
 def test_one_reply_to_many_names_no_more_than_mongrel2_takes(serve: Serve) -> None:

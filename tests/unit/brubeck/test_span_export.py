@@ -32,6 +32,44 @@ def test_a_receiver_that_fails_is_complained_of_once(caplog: pytest.LogCaptureFi
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
 
 
+class Talking(SpanExporter):
+    """Fails, with words that come through the library's own log."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def export(self, _spans: Any) -> SpanExportResult:
+        for words in self.words:
+            logging.getLogger("opentelemetry.exporter.otlp").error(words)
+        return SpanExportResult.FAILURE
+
+
+def said_by_us(caplog: pytest.LogCaptureFixture) -> str:
+    """What is logged; the library's own lines are not."""
+    lines = (r.getMessage() for r in caplog.records if r.name.startswith("brubeck"))
+    return "\n".join(lines)
+
+
+def test_the_reason_is_what_was_said_first(caplog: pytest.LogCaptureFixture) -> None:
+    WarnsOnce(Talking("nobody listens", "gave up")).export([])
+    assert "nobody listens" in said_by_us(caplog)
+    assert "gave up" not in said_by_us(caplog)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "No connection adapters were found for 'htp://user:S3CRET@host:4318/v1/traces'",
+        "Max retries exceeded with url: /v1/traces?key=S3CRET (Caused by NewConnectionError)",
+        "Invalid header value 'Bearer S3CRET'",
+    ],
+)
+def test_the_reason_holds_no_credential(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    WarnsOnce(Talking(words)).export([])
+    assert "they are dropped" in said_by_us(caplog)
+    assert "S3CRET" not in said_by_us(caplog)
+
+
 class Encoding(SpanExporter):
     """Looks at each span, and at how many greenlets have run since the one before."""
 

@@ -112,7 +112,8 @@ def test_nothing_in_an_error_page_is_markup_of_a_peer() -> None:
 
 def test_an_error_page_holds_nothing_of_the_page_before_it_and_is_not_of_its_type() -> None:
     handler = web()
-    handler.set_body("half a page", {"content-type": "text/plain", "X-Mine": "1"})
+    of_the_page = {"content-type": "text/csv", "Content-Encoding": "gzip", "ETag": '"1"'}
+    handler.set_body("half a page", {**of_the_page, "X-Mine": "1"})
     response = handler.render_error(500)
     assert b"half" not in response.body
     assert response.headers == {
@@ -120,6 +121,15 @@ def test_an_error_page_holds_nothing_of_the_page_before_it_and_is_not_of_its_typ
         "X-Content-Type-Options": "nosniff",
         "X-Mine": "1",
     }
+
+
+@pytest.mark.parametrize(("said", "kept"), [("public, max-age=60", None), ("no-store",) * 2])
+def test_an_error_page_may_be_stored_no_longer_than_the_page_before_it(
+    said: str, kept: str | None
+) -> None:
+    handler = web()
+    handler.set_body("a page", {"Cache-Control": said})
+    assert handler.render_error(500).headers.get("Cache-Control") == kept
 
 
 def test_no_traceback_is_shown_unless_debug_is_on() -> None:
