@@ -33,9 +33,17 @@ def parse_address(addr: str) -> Address:
         return Address("ipc", rest, 0)
     host, _, port = rest.partition("/")[0].rpartition(":")
     number = int(port) if port.isascii() and port.isdecimal() else 0
-    if transport == "tcp" and host and 0 < number < 65536:
+    if transport == "tcp" and _may_be_a_host(host) and 0 < number < 65536:
         return Address("tcp", host, number)
     raise ValueError(f"not a service address: {addr!r} (tcp://host:port or ipc://path)")
+
+
+def _may_be_a_host(name: str) -> bool:
+    """Whether it has a form that the name service can be asked about."""
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def resolve(address: Address) -> set[str]:

@@ -13,6 +13,10 @@ import zmq
 from zmq.utils import z85
 
 
+CURVE_BYTES = 33
+"""What encryption adds to a frame (CurveZMQ, ZeroMQ RFC 26), before ZeroMQ looks at its length."""
+
+
 class KeyPair(NamedTuple):
     """A CURVE key pair, Z85-encoded (ZeroMQ RFC 32)."""
 

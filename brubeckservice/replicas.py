@@ -21,7 +21,7 @@ from brubeckservice.errors import (
     ServiceRefused,
     ServiceUnavailable,
 )
-from brubeckservice.keys import derive_keys
+from brubeckservice.keys import Keys, derive_keys
 from brubeckservice.session import Answer, Session
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,9 @@ class Replicas:
         self._first_attempt_over = Event()
         self._failure: ServiceError = ServiceUnavailable("not connected yet")
         self._closed = False
-        self._resolving = gevent.spawn(self._resolve_forever, passphrases)
+        self._passphrases = passphrases  # no argument of a greenlet's: gevent shows those
+        self._keys: list[Keys] = []
+        self._resolving = gevent.spawn(self._resolve_forever)
 
     def __len__(self) -> int:
         return len(self._balance)
@@ -202,13 +204,18 @@ class Replicas:
         self._on_loss(session, error)
         replica = self._replicas[session.endpoint]
         replica.session = None
-        replica.error = error
         if isinstance(error, ServiceAuthError):
+            replica.error = error
             replica.passphrase = (replica.passphrase + 1) % len(self._keys)
             replica.refused += 1
             if replica.refused < len(self._keys):  # no failure as long as another one may do
                 gevent.spawn(self._open_session, replica)
                 return
+        self._try_later(replica, error)
+
+    def _try_later(self, replica: _Replica, error: ServiceError) -> None:
+        """Open a session again, after a pause that grows with each failure."""
+        replica.error = error
         replica.refused = 0
         if replica.failures == 0 or type(error) is not type(self._failure):
             logger.warning("%s", error)  # once, not at every attempt that follows
@@ -224,15 +231,18 @@ class Replicas:
 
     # Replicas come and go
 
-    def _resolve_forever(self, passphrases: Sequence[str]) -> None:
-        # In threads: scrypt would hold up every other greenlet.
-        self._keys = gevent.get_hub().threadpool.map(derive_keys, passphrases)
+    def _resolve_forever(self) -> None:
         while True:
-            self._resolve()
+            try:
+                self._resolve()
+            except Exception:  # without the next look, nothing would ever be found again
+                logger.exception("the addresses of a service cannot be looked up")
             gevent.sleep(RESOLVE_INTERVAL)
 
     def _resolve(self) -> None:
         """Look up all addresses; one that cannot be resolved keeps what it stood for."""
+        if not self._keys:  # in a thread: scrypt would hold up every other greenlet
+            self._keys = gevent.get_hub().threadpool.apply(self._derive_keys)
         for address in self._endpoints:
             try:
                 self._endpoints[address] = resolve(address)
@@ -247,6 +257,9 @@ class Replicas:
             self._keep_or_retire(replica, replica.endpoint in wanted)
         if not self._replicas:
             self._first_attempt_over.set()
+
+    def _derive_keys(self) -> list[Keys]:
+        return [derive_keys(passphrase) for passphrase in self._passphrases]
 
     def _keep_or_retire(self, replica: _Replica, wanted: bool) -> None:
         """An endpoint that is not wanted any more gets no calls, and goes when it has none."""
@@ -263,7 +276,11 @@ class Replicas:
     def _open_session(self, replica: _Replica) -> None:
         if not self._closed and self._replicas.get(replica.endpoint) is replica:
             keys = self._keys[replica.passphrase]
-            replica.session = Session(self._context, replica.endpoint, keys, self)
+            try:
+                replica.session = Session(self._context, replica.endpoint, keys, self)
+            except zmq.ZMQError as error:  # no descriptor is free, or no such path can be
+                reason = f"{replica.endpoint} cannot be reached: {error.strerror}"
+                self._try_later(replica, ServiceUnavailable(reason))
 
     def _end_sessions(self) -> None:
         sessions = self._sessions()

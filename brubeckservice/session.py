@@ -25,7 +25,7 @@ from brubeckservice.errors import (
     ServiceProtocolError,
     ServiceUnavailable,
 )
-from brubeckservice.keys import Keys
+from brubeckservice.keys import CURVE_BYTES, Keys
 from brubeckservice.outbox import Outbox
 from brubeckservice.protocol import (
     Goodbye,
@@ -83,6 +83,11 @@ class Session:
         keys: Keys,
         owner: SessionOwner,
     ) -> None:
+        """Connect, and say hello.
+
+        Raises:
+            zmq.ZMQError: if there cannot be such a connection.
+        """
         self.endpoint = endpoint
         self.instance = ""
         self.software = ""
@@ -103,15 +108,18 @@ class Session:
         self._pinged = 0, 0.0
         """The last ping's number, and when it was sent."""
         self._complain = Occasionally(logger, logging.WARNING)
-        socket = _dealer(context, keys)
-        monitor = socket.get_monitor_socket(_REFUSED_US | _GONE)
-        self._monitor = LoopSocket(monitor, self._on_event)
+        socket, monitor = _monitored_dealer(context, keys)
         self._raw_socket = socket
+        self._monitor = LoopSocket(monitor, self._on_event)
         self._socket = LoopSocket(socket, self._on_frame)
         self._outbox = Outbox(self._send_frame)
         self._clock = gevent.get_hub().loop.timer(PING_INTERVAL, PING_INTERVAL)
         self._clock.start(self._on_clock)
-        socket.connect(endpoint)
+        try:
+            socket.connect(endpoint)
+        except zmq.ZMQError:
+            self.close()
+            raise
         self.send(protocol.encode(Hello([protocol.VERSION])))
 
     def __repr__(self) -> str:
@@ -223,16 +231,24 @@ class Session:
         self._set(busy=False, draining=pong.draining)
 
 
-def _dealer(context: "zmq.Context[zmq.Socket[bytes]]", keys: Keys) -> "zmq.Socket[bytes]":
+def _monitored_dealer(
+    context: "zmq.Context[zmq.Socket[bytes]]", keys: Keys
+) -> "tuple[zmq.Socket[bytes], zmq.Socket[bytes]]":
+    """The socket of a session, and the one that tells what becomes of its connection."""
     socket = context.socket(zmq.DEALER)
-    socket.set(zmq.CURVE_SERVERKEY, keys.service.public)
-    socket.set(zmq.CURVE_PUBLICKEY, keys.caller.public)
-    socket.set(zmq.CURVE_SECRETKEY, keys.caller.secret)
-    socket.set(zmq.RECONNECT_IVL, _FAR_OFF)
-    socket.set(zmq.CONNECT_TIMEOUT, 1000)
-    socket.set(zmq.HANDSHAKE_IVL, 0)  # WELCOME_TIMEOUT is for all that comes before WELCOME
-    socket.set(zmq.HEARTBEAT_IVL, 1000)
-    socket.set(zmq.HEARTBEAT_TIMEOUT, 3000)
-    socket.set(zmq.HEARTBEAT_TTL, 3000)
-    socket.set(zmq.LINGER, 0)
-    return socket
+    try:
+        socket.set(zmq.CURVE_SERVERKEY, keys.service.public)
+        socket.set(zmq.CURVE_PUBLICKEY, keys.caller.public)
+        socket.set(zmq.CURVE_SECRETKEY, keys.caller.secret)
+        socket.set(zmq.RECONNECT_IVL, _FAR_OFF)
+        socket.set(zmq.CONNECT_TIMEOUT, 1000)
+        socket.set(zmq.HANDSHAKE_IVL, 0)  # WELCOME_TIMEOUT is for all that comes before WELCOME
+        socket.set(zmq.HEARTBEAT_IVL, 1000)
+        socket.set(zmq.HEARTBEAT_TIMEOUT, 3000)
+        socket.set(zmq.HEARTBEAT_TTL, 3000)
+        socket.set(zmq.LINGER, 0)
+        socket.set(zmq.MAXMSGSIZE, protocol.MAX_FRAME_BYTES + CURVE_BYTES)
+        return socket, socket.get_monitor_socket(_REFUSED_US | _GONE)
+    except zmq.ZMQError:
+        socket.close()
+        raise

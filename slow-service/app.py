@@ -38,8 +38,8 @@ class CountPrimes(ServiceMessageHandler):
     def request(self) -> Any:
         count = 0
         for start in range(0, self.LIMIT, self.STEP):
-            if not self.seconds_left:
-                break  # nobody waits any more, and nothing else would end a thread
+            if not self.seconds_left:  # nobody waits any more, and nothing else would end a thread
+                return self.render_error(504)
             self.progress(start / self.LIMIT, f"{count} primes below {start}")
             count += sum(map(is_prime, range(start, start + self.STEP)))
         self.set_status(200, f"There are {count} primes below {self.LIMIT}.")

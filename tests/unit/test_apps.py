@@ -107,6 +107,17 @@ def test_the_service_counts_primes(service: Brubeck, monkeypatch: pytest.MonkeyP
     assert response.get_argument("COUNT") == 25
 
 
+def test_a_count_that_nobody_waits_for_is_given_up_and_not_given_out(
+    service: Brubeck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slow-service.CountPrimes.seconds_left", 0.0)
+
+    response = call_service(service, "/service/primes")
+
+    assert response.status_code == 504
+    assert "COUNT" not in response.body
+
+
 def test_the_service_has_two_paths_and_one_method(service: Brubeck) -> None:
     assert call_service(service, "/service/sl").status_code == 404
     assert call_service(service, "/service/slow", "put").status_code == 405

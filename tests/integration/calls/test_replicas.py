@@ -1,15 +1,23 @@
 """A service is all its replicas: every one is used, the least busy first."""
 
+import errno
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
+from unittest.mock import Mock
 
 import gevent
 import pytest
+import zmq
 
-from brubeckservice.base import ServiceLost, ServiceMessageHandler, ServiceResponse
-from tests.integration.calls.instances import ECHO, Caller, Service, free_address
+from brubeckservice.base import (
+    ServiceLost,
+    ServiceMessageHandler,
+    ServiceResponse,
+    ServiceUnavailable,
+)
+from tests.integration.calls.instances import ECHO, PASSPHRASE, Caller, Service, free_address
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -231,3 +239,59 @@ def test_a_name_that_nobody_knew_is_found_when_somebody_does(
 
     caller.wait_for_replicas(names.addr, 1)
     assert who_answers(caller, names.addr, 1) == {names.addr_of(ONE): 1}
+
+
+# What goes wrong while replicas are looked for
+
+
+def test_a_replica_that_no_connection_could_be_made_to_is_tried_again(
+    serve: Serve, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = serve(ROUTES)
+    with monkeypatch.context() as patch:
+        patch.setattr("brubeckservice.session._monitored_dealer", no_descriptor_is_free)
+        with pytest.raises(ServiceUnavailable, match="cannot be reached: Too many open files"):
+            caller.ask(service.addr, "/who")
+
+    caller.wait_for_replicas(service.addr, 1)
+    assert who_answers(caller, service.addr, 1) == {service.addr: 1}
+
+
+def no_descriptor_is_free(*_: Any) -> Any:
+    raise zmq.ZMQError(errno.EMFILE)
+
+
+def test_a_path_that_is_too_long_is_said_to_be_so_and_other_addresses_are_used(
+    serve: Serve, caller: Caller
+) -> None:
+    service = serve(ROUTES)
+    addr = [f"ipc:///{'long' * 50}", service.addr]
+    caller.wait_for_replicas(addr, 1)
+
+    states = {replica.endpoint: replica for replica in caller.replica_states(addr)}
+
+    assert "File name too long" in states[addr[0]].error
+    assert who_answers(caller, addr, 2) == {service.addr: 2}
+
+
+@pytest.mark.parametrize("what", ["resolve", "derive_keys"])
+def test_looking_for_replicas_goes_on_whatever_happens_and_shows_no_passphrase(
+    serve: Serve,
+    caller: Caller,
+    names: NameService,
+    what: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    serve(ROUTES, addr=names.addr_of(ONE))
+    names.hosts = [ONE]
+    with monkeypatch.context() as patch:
+        patch.setattr(f"brubeckservice.replicas.{what}", Mock(side_effect=ZeroDivisionError))
+        connection = caller.connection(names.addr)
+        eventually(lambda: "cannot be looked up" in caplog.text, "it fails", seconds=5)
+
+    caller.wait_for_replicas(names.addr, 1)
+    shown = "".join(capfd.readouterr()) + caplog.text + repr(connection.replicas)
+    assert "ZeroDivisionError" in shown
+    assert PASSPHRASE[:20] not in shown  # gevent shortens what it shows

@@ -33,6 +33,8 @@ def test_an_address_is_tcp_or_ipc(addr: str, address: tuple[str, str, int], endp
         "tcp://host:",
         "tcp://:9000",
         "tcp://host:0",
+        "tcp://slow..service:9000",
+        "tcp://" + "long" * 16 + ":9000",
         "tcp://host:65536",
         "tcp://host:-1",
         "tcp://host:9000x",
