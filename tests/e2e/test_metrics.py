@@ -36,15 +36,17 @@ def test_promtool_finds_the_configuration_right_and_the_alerts_as_tested(
 
 
 def test_it_may_do_as_little_as_the_others_and_is_published_on_this_machine_alone(
-    prometheus: Prometheus,
+    prometheus: Prometheus, deployment: Deployment
 ) -> None:
     facts = prometheus.container().facts
     ports = facts["NetworkSettings"]["Ports"]
+    networks = {f"{deployment.project}_{name}" for name in ("watch", "back")}
 
     assert facts["Config"]["User"] == "10001:10001"
     assert facts["HostConfig"]["ReadonlyRootfs"] is True
     assert facts["HostConfig"]["CapDrop"] == ["ALL"]
     assert facts["HostConfig"]["Memory"] > 0
+    assert facts["NetworkSettings"]["Networks"].keys() == networks
     assert ports == {"9090/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(prometheus.port)}]}
 
 
@@ -97,3 +99,18 @@ def test_a_frozen_replica_raises_an_alarm_until_it_goes_on(
 
     eventually(lambda: prometheus.firing() == set(), "the end of the alarm", seconds=60)
     prometheus.wait_for_targets(client_app=2, slow_service=2)
+
+
+def test_a_mongrel2_that_has_gone_raises_an_alarm_until_it_is_back(
+    prometheus: Prometheus, deployment: Deployment
+) -> None:
+    assert prometheus.firing() == set()
+
+    deployment.compose("stop", "mongrel2")
+    try:
+        eventually(lambda: prometheus.firing() == {"Unhealthy"}, "the alarm", seconds=90)
+    finally:
+        deployment.compose("start", "mongrel2")
+
+    deployment.wait_until_ready()
+    eventually(lambda: prometheus.firing() == set(), "the end of the alarm", seconds=60)
