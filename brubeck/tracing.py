@@ -13,8 +13,6 @@ from brubeck.environment import SettingError
 if TYPE_CHECKING:
     from brubeck.spans import Tracing
 
-EXTRA = "brubeck-services[tracing]"
-
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _PROTOCOL = "http/protobuf"
@@ -40,7 +38,8 @@ def start() -> "Tracing | None":
         from brubeck.spans import Tracing  # noqa: PLC0415  # only where it is wanted
     except ModuleNotFoundError as error:
         raise SettingError(
-            f"{endpoint} is set, but {error.name} is not installed: pip install '{EXTRA}'"
+            f"{endpoint} is set, but {error.name} is not installed: "
+            "it comes with the extra `tracing`"
         ) from None
     try:
         return Tracing.to_receiver()

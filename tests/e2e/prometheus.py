@@ -33,9 +33,10 @@ class Prometheus:
         self._deployment.up(*arguments, **self._environment)
 
     def remove(self) -> None:
-        """Take it away with all that it has collected."""
+        """Take it away with its network and all that it has collected."""
         self.compose("rm", "--stop", "--force", "prometheus")
         docker("volume", "rm", "--force", f"{self._deployment.project}_prometheus")
+        docker("network", "rm", f"{self._deployment.project}_watch")
 
     def compose(self, *arguments: str) -> str:
         """As `Deployment.compose`."""

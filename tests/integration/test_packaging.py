@@ -205,7 +205,7 @@ def test_traces_without_their_packages_end_the_start_with_one_sentence(
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
     sentence = (
         "OTEL_EXPORTER_OTLP_ENDPOINT is set, but opentelemetry is not installed: "
-        "pip install 'brubeck-services[tracing]'"
+        "it comes with the extra `tracing`"
     )
     with pytest.raises(AssertionError) as said:
         run([installed, "-I", "-c", USE + "app.run()"], tmp_path, **endpoint)
