@@ -26,12 +26,13 @@ class Deadlines(Generic[K]):
         self._emptied = 0
 
     def add(self, key: K, seconds: float) -> None:
-        """Expire `key` in `seconds` from now."""
+        """Expire `key` in `seconds` from now; soon, if they are less than none."""
         now = time.monotonic()
+        # Never one that was emptied: a tick empties those up to the time at which it began.
+        bucket = int((now + max(seconds, 0.0)) / TICK) + 1
         if not self._buckets:
             self._emptied = int(now / TICK)
             self._timer.start(self._tick)
-        bucket = max(self._emptied, int((now + seconds) / TICK)) + 1
         self._buckets.setdefault(bucket, []).append(key)
 
     def close(self) -> None:

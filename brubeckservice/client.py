@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from brubeck.request_ids import new_request_id
-from brubeck.traceparent import KEPT, parse_traceparent
+from brubeck.traceparent import KEPT, NOT_KEPT_IDS, parse_traceparent
 from brubeckservice import protocol
-from brubeckservice.client_connection import ServiceClientConnection
-from brubeckservice.errors import ServiceError
+from brubeckservice.client_connection import ServiceClientConnection, seconds_of
+from brubeckservice.errors import ServiceError, ServiceLost
 from brubeckservice.progress import OnProgress, OnSent
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 from brubeckservice.registry import Addr, Passphrase, Services
@@ -96,16 +96,8 @@ class ServiceClientMixin:
         if method not in protocol.METHODS:
             raise ValueError(f"no method of services: {method!r}")
         origin = getattr(self, "message", None)
-        return ServiceRequest(
-            id=0,
-            budget=0,
-            path=path,
-            method=method,
-            headers=dict(headers or {}),
-            body=dict(arguments or {}),
-            request_id=getattr(origin, "request_id", "") or new_request_id(),
-            traceparent=_traceparent(origin),
-        )
+        ids = getattr(origin, "request_id", "") or new_request_id(), _traceparent(origin)
+        return ServiceRequest(0, 0, path, method, dict(headers or {}), dict(arguments or {}), *ids)
 
     def send_service_request(
         self,
@@ -123,12 +115,15 @@ class ServiceClientMixin:
         it has none. `idempotent`: the call may be sent again when it was lost. `on_progress` is
         told, in this greenlet, what the service's handler says of its progress: a fraction, from
         0 to 1, and a note. `on_sent` is told which instance got the call; again, if another one
-        gets it then. An exception they raise ends the call.
+        gets it then. An exception they raise ends the call, and is raised here as it is.
 
         Raises:
-            ServiceError: one of its kinds, if there is no response within `timeout` seconds.
+            ServiceError: one of its kinds, if there is no response within `timeout` seconds; they
+                are 24 hours at most.
             TypeError: if the payload has no JSON form.
-            ValueError: if the request is too long.
+            ValueError: if the request is too long, or the timeout no number.
+            RuntimeError: if called from another thread than the application's, such as that of a
+                cpu_bound method.
             LookupError: if the service is not registered.
         """
         services = self._services
@@ -138,8 +133,7 @@ class ServiceClientMixin:
         try:
             if application is not None and (tracing := application.tracing) is not None:
                 request, call = tracing.begin_call(addr, request, call)
-            seconds = self._seconds(timeout)
-            response = call(request, seconds, idempotent, on_progress, on_sent)
+            response = call(request, self._seconds(timeout), idempotent, on_progress, on_sent)
         finally:
             services.done_with(connection)
         return response, _handle_response(application, request, response)
@@ -158,18 +152,22 @@ class ServiceClientMixin:
 
         The application's handler for the response runs once: with the response, or with one
         made here, of status 502, 503 or 504, if there is none. `on_progress` and `on_sent` are
-        as in `send_service_request`; they run beside the caller.
+        as in `send_service_request`; they run beside the caller. An exception that they raise is
+        logged, and the handler's response is of status 502.
 
         Raises: as `send_service_request`, but no ServiceError.
         """
-        # What cannot be sent, however long its numbers get, fails here and not where nobody sees.
-        protocol.encode(replace(request, id=protocol.MAX_ID, budget=protocol.MAX_BUDGET))
+        # What cannot be sent fails here and not where nobody sees.
+        seconds = seconds_of(self._seconds(timeout))
+        protocol.encode(_at_its_longest(request, traced=_tracing(self) is not None))
         connection = self._services.open(addr)
+        connection.check_thread()
         full = connection.background.full()
         call = connection.refuse if full else connection.call
         if (tracing := _tracing(self)) is not None:
             request, call = tracing.begin_call(addr, request, call)
-        prepared = partial(call, request, self._seconds(timeout), idempotent, on_progress, on_sent)
+        callbacks = _ending_the_call(on_progress), _ending_the_call(on_sent)
+        prepared = partial(call, request, seconds, idempotent, *callbacks)
         # Refused at once, but not in this greenlet's context: it goes on with its own span.
         start = copy_context().run if full else connection.background.spawn
         start(self._call_in_background, connection, request, prepared)
@@ -191,6 +189,7 @@ class ServiceClientMixin:
                 request.path,
                 type(error).__name__,
                 error,
+                exc_info=error.__cause__,
                 extra={"request_id": request.request_id},
             )
             response = _failed(request, error)
@@ -226,6 +225,37 @@ def _handle_response(application: Any, request: ServiceRequest, response: Servic
     if application.tracing is None or not request.traceparent.endswith(KEPT):
         return application.handle(response)
     return application.tracing.handle_response(application, response, request.traceparent)
+
+
+def _at_its_longest(request: ServiceRequest, *, traced: bool) -> ServiceRequest:
+    """A request as it is sent, with the longest of all that is set when it is."""
+    traceparent = max(request.traceparent, NOT_KEPT_IDS if traced else "", key=len)
+    return replace(
+        request,
+        id=protocol.MAX_ID,
+        budget=protocol.MAX_BUDGET,
+        traceparent=traceparent,
+        sent=protocol.MAX_ID,
+        wants_progress=False,
+    )
+
+
+def _ending_the_call(callback: Callable[..., object] | None) -> Callable[..., object] | None:
+    """The callback of a call that nobody waits for: what it raises loses the call.
+
+    The service may have executed it, whatever kind of error that is.
+    """
+    if callback is None:
+        return None
+
+    def told(*what: Any) -> None:
+        try:
+            callback(*what)
+        except Exception as error:
+            name = getattr(callback, "__qualname__", repr(callback))
+            raise ServiceLost(f"ended by {name}, which raised {type(error).__name__}") from error
+
+    return told
 
 
 def _failed(request: ServiceRequest, error: ServiceError) -> ServiceResponse:

@@ -5,6 +5,7 @@ reach them has ended does it wait.
 """
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,8 +22,9 @@ from brubeckservice.errors import (
     ServiceLost,
     ServiceProtocolError,
     ServiceRefused,
+    ServiceTimeout,
 )
-from brubeckservice.pending import Pending, PendingCall
+from brubeckservice.pending import Outcome, Pending, PendingCall
 from brubeckservice.progress import OnProgress, OnSent
 from brubeckservice.protocol import Cancel, Progress, Refused, ServiceRequest, ServiceResponse
 from brubeckservice.replicas import FIRST_ATTEMPT_TIMEOUT, Replicas, ReplicaState, State
@@ -36,6 +38,26 @@ MAX_BACKGROUND = 50_000
 """Calls whose callers do not wait that may be under way."""
 MAX_ATTEMPTS = 3
 """Times a call that came to no harm is tried."""
+MAX_TIMEOUT = protocol.MAX_BUDGET / 1000
+"""Seconds that a call may take at most; a longer timeout means as many."""
+
+
+def seconds_of(timeout: float) -> float:
+    """The seconds that a call with this timeout may take.
+
+    Raises:
+        ValueError: if it is no number.
+    """
+    if math.isnan(timeout):
+        raise ValueError("the timeout is no number")
+    return min(timeout, MAX_TIMEOUT)
+
+
+def not_sent(path: str) -> ServiceTimeout:
+    """The error of a call that had no time left when it was about to be sent."""
+    error = ServiceTimeout(f"no time left to call {path}: it was not sent")
+    error.may_have_run = False
+    return error
 
 
 class ServiceClientConnection:
@@ -75,34 +97,37 @@ class ServiceClientConnection:
 
         A call that a stopping replica refused goes to another one; so does, if it is
         `idempotent`, one that was lost. `on_progress` and `on_sent` are called in this greenlet;
-        what is said while `on_progress` runs, it is told the newest of.
+        what is said while `on_progress` runs, it is told the newest of. What they raise ends the
+        call, is raised here as it is, and is no reason to try again.
 
         Raises:
             ServiceError: one of its kinds, if there is no response.
             TypeError: if the payload has no JSON form.
-            ValueError: if the request is too long.
+            ValueError: if the request is too long, or the timeout no number.
             RuntimeError: if called from another thread than the connection was made in.
         """
-        if gevent.get_hub() is not self._hub:
-            raise RuntimeError("a call from another thread, such as that of a cpu_bound method")
-        end = time.monotonic() + timeout
+        self.check_thread()
+        end = time.monotonic() + seconds_of(timeout)
         if not self.replicas:
             self.replicas.wait_for_first_attempt(timeout)
         tried: list[Session] = []
         lost: ServiceError | None = None
         while True:
             session = self.replicas.take(avoid=tried)
+            if session.outstanding > session.limit:
+                session = self._one_with_room(session, tried)
             try:
-                return self._call_at(session, request, end - time.monotonic(), on_progress, on_sent)
-            except (ServiceRefused, ServiceLost) as error:
-                tried.append(session)
-                if error.may_have_run:
-                    lost = error
-                again = idempotent or not lost
-                if len(tried) == MAX_ATTEMPTS or not again or not self.replicas.others(tried):
-                    raise lost or error  # noqa: B904  # however the later attempts ended
+                outcome = self._call_at(session, request, end, on_progress, on_sent)
             finally:
                 self.replicas.give_back(session)
+            if isinstance(outcome, ServiceResponse):
+                return outcome
+            tried.append(session)
+            if outcome.may_have_run:
+                lost = outcome
+            again = isinstance(outcome, ServiceRefused | ServiceLost) and (idempotent or not lost)
+            if not again or len(tried) == MAX_ATTEMPTS or not self._can_go_elsewhere(tried):
+                raise lost or outcome  # however the later attempts ended
 
     def refuse(self, _request: ServiceRequest, *_how: object) -> ServiceResponse:
         """In place of `call` where no more may be under way.
@@ -112,13 +137,24 @@ class ServiceClientConnection:
         """
         raise ServiceRefused("too many calls are under way")
 
-    def check(self) -> None:
+    def check_thread(self) -> None:
+        """Return if calls may be made where this is called.
+
+        Raises:
+            RuntimeError: if that is another thread than the connection was made in.
+        """
+        if gevent.get_hub() is not self._hub:
+            raise RuntimeError("a call from another thread, such as that of a cpu_bound method")
+
+    def check(self, seconds: float = FIRST_ATTEMPT_TIMEOUT) -> None:
         """Return if a replica would take a call now.
+
+        Waits at most `seconds` for the first attempt to reach them.
 
         Raises:
             ServiceError: what a call would meet.
         """
-        self.replicas.wait_for_first_attempt(FIRST_ATTEMPT_TIMEOUT)
+        self.replicas.wait_for_first_attempt(seconds)
         self.replicas.give_back(self.replicas.take())
 
     def replica_states(self) -> list[ReplicaState]:
@@ -141,54 +177,71 @@ class ServiceClientConnection:
         self.replicas.close()
         gevent.get_hub().loop.run_callback(self.pending.close)
 
+    def _one_with_room(self, least_busy: Session, tried: list[Session]) -> Session:
+        """Take another replica than the least busy one, which is full: a larger one may not be.
+
+        Raises:
+            ServiceRefused: if none has.
+        """
+        self.replicas.give_back(least_busy)
+        others = self.replicas.others(tried)
+        full = [session for session in others if not _has_room(session)]
+        if len(full) == len(others):
+            raise ServiceRefused(f"every replica of {self.addr} has all the calls it takes")
+        return self.replicas.take(avoid=[*tried, *full])
+
+    def _can_go_elsewhere(self, tried: list[Session]) -> bool:
+        return any(map(_has_room, self.replicas.others(tried))) and not self.pending.full
+
     def _call_at(
         self,
         session: Session,
         request: ServiceRequest,
-        seconds: float,
+        end: float,
         on_progress: OnProgress | None,
         on_sent: OnSent | None,
-    ) -> ServiceResponse:
+    ) -> Outcome:
         if not logger.isEnabledFor(logging.DEBUG):
-            return self._send_and_wait(session, request, seconds, on_progress, on_sent)
+            return self._send_and_wait(session, request, end, on_progress, on_sent)
         extra = {"request_id": request.request_id}
         started = time.monotonic()
         logger.debug("calling %s %s on %s", request.method, request.path, session, extra=extra)
-        response = self._send_and_wait(session, request, seconds, on_progress, on_sent)
-        logger.debug(
-            "answered %s %s %d in %.0f ms",
-            request.method,
-            request.path,
-            response.status_code,
-            (time.monotonic() - started) * 1000,
-            extra=extra,
-        )
-        return response
+        outcome = self._send_and_wait(session, request, end, on_progress, on_sent)
+        if isinstance(outcome, ServiceResponse):
+            logger.debug(
+                "answered %s %s %d in %.0f ms",
+                request.method,
+                request.path,
+                outcome.status_code,
+                (time.monotonic() - started) * 1000,
+                extra=extra,
+            )
+        return outcome
 
     def _send_and_wait(
         self,
         session: Session,
         request: ServiceRequest,
-        seconds: float,
+        end: float,
         on_progress: OnProgress | None,
         on_sent: OnSent | None,
-    ) -> ServiceResponse:
-        if session.outstanding > session.limit:
-            raise ServiceRefused(f"every replica of {self.addr} has all the calls it takes")
+    ) -> Outcome:
+        if (seconds := end - time.monotonic()) <= 0:
+            return not_sent(request.path)
         call = self.pending.enter(session, request.path, seconds)
         try:
-            budget = min(max(1, int(seconds * 1000)), protocol.MAX_BUDGET)
+            budget = max(1, int(seconds * 1000))
             wanted, now = on_progress is not None, session.clock
             sent = replace(request, id=call.id, budget=budget, sent=now, wants_progress=wanted)
             if not session.send(protocol.encode(sent)):
-                raise ServiceRefused(f"{session.endpoint} does not read its calls")
+                return ServiceRefused(f"{session.endpoint} does not read its calls")
             return self._outcome(call, on_progress, on_sent)
         finally:
             self.pending.leave(call)
 
     def _outcome(
         self, call: PendingCall, on_progress: OnProgress | None, on_sent: OnSent | None
-    ) -> ServiceResponse:
+    ) -> Outcome:
         try:
             if on_sent is not None:
                 on_sent(call.session.instance)
@@ -196,12 +249,12 @@ class ServiceClientConnection:
                 call.waiter.clear()
                 if on_progress is not None:
                     on_progress(said.fraction, said.note)
-            return said
-        except ServiceRefused:
-            raise  # it was not executed
-        except BaseException:  # too late, or whoever waited was ended
-            call.session.send(protocol.encode(Cancel(call.id)))
+        except BaseException:  # whoever waited was ended, or cannot stand what it was told
+            _cancel(call)
             raise
+        if isinstance(said, ServiceError) and said.may_have_run:
+            _cancel(call)  # it is too late, as a rule
+        return said
 
     # What replicas tell, in the event loop
 
@@ -223,3 +276,12 @@ class ServiceClientConnection:
     def _on_loss(self, session: Session, error: ServiceError) -> None:
         for call in self.pending.at(session):
             self.pending.finish(call, ServiceLost(str(error)))
+
+
+def _has_room(session: Session) -> bool:
+    return session.outstanding < session.limit
+
+
+def _cancel(call: PendingCall) -> None:
+    """Say that nobody waits any more."""
+    call.session.send(protocol.encode(Cancel(call.id)))

@@ -6,6 +6,7 @@ import argparse
 import getpass
 import json
 import logging
+import math
 import os
 import sys
 import time
@@ -89,7 +90,8 @@ def call(connection: ServiceClientConnection, options: argparse.Namespace) -> in
             options.path, options.method, dict(options.arguments)
         )
         if options.nowait:
-            print(f"calling, as {request.request_id}", flush=True)
+            where = sys.stderr if options.json else sys.stdout  # there is JSON only
+            print(f"calling, as {request.request_id}", file=where, flush=True)
         response = connection.call(
             request, options.timeout, options.idempotent, on_progress=_progress_bar()
         )
@@ -105,7 +107,7 @@ def ping(connection: ServiceClientConnection, options: argparse.Namespace) -> in
     """Print how each replica is."""
     states = _states(connection, options.timeout)
     _print_states(states, as_json=options.json)
-    connection.check()
+    connection.check(0)  # it has had its time
     return 0
 
 
@@ -153,9 +155,14 @@ def _connection(options: argparse.Namespace) -> Iterator[ServiceClientConnection
 def _passphrases(path: str | None) -> list[str]:
     if path is not None:
         os.environ[PASSPHRASE_VARIABLE] = path
-    if os.environ.get(PASSPHRASE_VARIABLE):
-        return environment.secrets(PASSPHRASE_VARIABLE)
-    return [getpass.getpass("passphrase: ")]
+    try:
+        if os.environ.get(PASSPHRASE_VARIABLE):
+            return environment.secrets(PASSPHRASE_VARIABLE)
+        return [getpass.getpass("passphrase: ")]
+    except environment.SettingError as error:
+        _usage(str(error))
+    except EOFError:
+        _usage("no passphrase was given")
 
 
 # What is printed
@@ -233,6 +240,18 @@ class _Parser(argparse.ArgumentParser):
         _usage(message)
 
 
+class _Command(_Parser):
+    """Takes options anywhere. Of one that has commands, argparse does not ask that."""
+
+    _intermixed = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._intermixed:  # as this is called by what is called below
+            return super().parse_known_args(args, namespace)
+        self._intermixed = True
+        return self.parse_known_intermixed_args(args, namespace)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="brubeck-service",
@@ -241,7 +260,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"brubeck-services {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="call | ping | top")
+    commands = parser.add_subparsers(
+        required=True, metavar="call | ping | top", parser_class=_Command
+    )
 
     command = _command(commands, "call", call, "call a service and print the payload of its answer")
     command.add_argument("path", metavar="PATH", help="such as /service/slow")
@@ -263,7 +284,7 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "ping", ping, "print how each replica of a service is")
 
     command = _command(commands, "top", top, "the same, again and again")
-    command.add_argument("--interval", type=float, default=1.0, help="seconds (default: 1)")
+    command.add_argument("--interval", type=_seconds, default=1.0, help="seconds (default: 1)")
     command.add_argument("--times", type=int, help="then end (default: never)")
     return parser
 
@@ -275,11 +296,26 @@ def _command(commands: Any, name: str, function: Any, summary: str) -> argparse.
     command.set_defaults(command=function)
     command.add_argument("address", metavar="ADDR", help="tcp://host:port or ipc://path")
     command.add_argument(
-        "--timeout", type=float, default=30.0, help="seconds that it may take (default: 30)"
+        "--timeout", type=_seconds, default=30.0, help="seconds that it may take (default: 30)"
     )
     command.add_argument("--json", action="store_true", help="print one line of JSON")
     command.add_argument("--passphrase-file", metavar="FILE", help="its lines are passphrases")
     return command
+
+
+def _seconds(text: str) -> float:
+    """Seconds, as many as can be waited.
+
+    Raises:
+        argparse.ArgumentTypeError: if they cannot.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
 
 
 def _argument(text: str) -> tuple[str, Any]:

@@ -9,8 +9,6 @@ ServiceError
 └── ServiceProtocolError  502  an answer that makes no sense           may have run
 """
 
-from typing import ClassVar
-
 from brubeck.errors import StatusError
 
 
@@ -18,7 +16,7 @@ class ServiceError(StatusError):
     """A call without a response. `may_have_run`: whether the handler may have been executed."""
 
     status_code = 502
-    may_have_run: ClassVar[bool] = False
+    may_have_run: bool = False
 
 
 class ServiceUnavailable(ServiceError):
@@ -34,7 +32,10 @@ class ServiceRefused(ServiceError):
 
 
 class ServiceTimeout(ServiceError):
-    """No answer came within the call's timeout."""
+    """No answer came within the call's timeout.
+
+    Its `may_have_run` is False if there was no time left to send it.
+    """
 
     status_code = 504
     may_have_run = True

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import zmq
 from zmq.utils import z85
 
-
 CURVE_BYTES = 33
 """What encryption adds to a frame (CurveZMQ, ZeroMQ RFC 26), before ZeroMQ looks at its length."""
 

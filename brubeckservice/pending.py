@@ -2,7 +2,8 @@
 
 A call is entered before it is sent, so that no answer can be too fast, and gets exactly one
 outcome: a response, or the error of whatever went wrong first. Whatever comes later finds
-nobody. Outcomes are given in the event loop only.
+nobody. Outcomes are given in the event loop only. They are values, errors too: what is raised
+where a call waits is no outcome of it.
 """
 
 import itertools
@@ -15,6 +16,8 @@ from brubeckservice.errors import ServiceError, ServiceRefused, ServiceTimeout
 from brubeckservice.protocol import Progress, ServiceResponse
 from brubeckservice.session import Session
 
+Outcome = ServiceResponse | ServiceError
+
 
 class PendingCall:
     """One call: who waits, at which session, for an answer about which path."""
@@ -26,7 +29,7 @@ class PendingCall:
         self.session = session
         self.path = path
         self.seconds = seconds
-        self.waiter: Waiter[ServiceResponse | Progress] = Waiter()
+        self.waiter: Waiter[Outcome | Progress] = Waiter()
         """Gets the outcome; before it, word of progress, of which a newer one takes the place."""
 
 
@@ -42,17 +45,23 @@ class Pending:
     def __len__(self) -> int:
         return len(self._calls)
 
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another call."""
+        return len(self._calls) >= self.limit
+
     def enter(self, session: Session, path: str, seconds: float) -> PendingCall:
         """A new call, with an id larger than any before, that fails after `seconds`.
 
         Raises:
             ServiceRefused: if there are too many already.
+            OverflowError, ValueError: if `seconds` have no end, or are no number.
         """
-        if len(self._calls) >= self.limit:
+        if self.full:
             raise ServiceRefused(f"{self.limit} calls are waiting for answers already")
         call = PendingCall(next(self._ids), session, path, seconds)
-        self._calls[call.id] = call
         self._deadlines.add(call.id, seconds)
+        self._calls[call.id] = call
         return call
 
     def leave(self, call: PendingCall) -> None:
@@ -64,13 +73,10 @@ class Pending:
         call = self._calls.get(id)
         return call if call is not None and call.session is session else None
 
-    def finish(self, call: PendingCall, outcome: ServiceResponse | ServiceError) -> None:
+    def finish(self, call: PendingCall, outcome: Outcome) -> None:
         """Give a call its outcome and wake who waits for it."""
         del self._calls[call.id]
-        if isinstance(outcome, ServiceError):
-            call.waiter.throw(outcome)
-        else:
-            call.waiter.switch(outcome)
+        call.waiter.switch(outcome)
 
     def at(self, session: Session) -> Iterator[PendingCall]:
         """The calls in hand at a session."""

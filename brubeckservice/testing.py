@@ -19,6 +19,7 @@ from brubeck.request import Request
 from brubeck.request_ids import new_request_id
 from brubeck.response import Response, encode
 from brubeckservice import protocol
+from brubeckservice.client_connection import not_sent, seconds_of
 from brubeckservice.errors import ServiceError
 from brubeckservice.handlers import ServiceMessageHandler
 from brubeckservice.progress import OnProgress, OnSent, reporter
@@ -96,7 +97,10 @@ class StandIn:
         on_sent: OnSent | None = None,
     ) -> ServiceResponse:
         """The response, or the ServiceError it stands for."""
-        sent = replace(request, id=len(self.requests) + 1, budget=int(timeout * 1000))
+        if timeout <= 0:
+            raise not_sent(request.path)
+        budget = max(1, int(seconds_of(timeout) * 1000))
+        sent = replace(request, id=len(self.requests) + 1, budget=budget)
         self.requests.append(sent)
         if on_sent is not None:
             on_sent("stand-in")
@@ -105,6 +109,9 @@ class StandIn:
             return _over_the_wire(sent, self._answer)
         finally:
             reporter.reset(outer)
+
+    def check_thread(self) -> None:
+        """Any thread may call."""
 
     def check(self) -> None:
         """It is there, unless it stands for a ServiceError."""

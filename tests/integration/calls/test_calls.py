@@ -1,6 +1,7 @@
 """Calls between two instances that are well: what comes back, and who is told."""
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,13 @@ from msgspec.structs import replace
 from brubeck.request_handling import WebMessageHandler
 from brubeckservice.base import (
     ServiceClientMixin,
+    ServiceLost,
     ServiceMessageHandler,
     ServiceRequest,
     ServiceResponse,
+    ServiceTimeout,
 )
+from brubeckservice.protocol import MAX_BUDGET
 from tests.integration.calls.instances import (
     ECHO,
     PASSPHRASE,
@@ -23,6 +27,7 @@ from tests.integration.calls.instances import (
     Service,
     free_address,
 )
+from tests.integration.calls.raw_peers import Message, RawService, an_echo
 from tests.waiting import eventually
 
 Serve = Callable[..., Service]
@@ -318,6 +323,94 @@ def test_an_unknown_path_is_answered_404_at_once(serve: Serve, caller: Caller) -
         response, _ = caller.ask(service.addr, "/nowhere", timeout=60)
 
     assert (response.status_code, response.path) == (404, "/nowhere")
+
+
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_a_call_without_time_is_not_sent(
+    raw_service: Callable[..., RawService], caller: Caller, timeout: float
+) -> None:
+    service = raw_service()
+    caller.wait_for_replicas(service.addr, 1)
+
+    with pytest.raises(ServiceTimeout, match="not sent") as raised:
+        caller.ask(service.addr, timeout=timeout)
+
+    assert not raised.value.may_have_run
+    caller.ask(service.addr)
+    assert len(service.calls) == 1
+
+
+def test_a_call_that_may_take_forever_has_as_long_as_any_can_have(
+    raw_service: Callable[..., RawService], caller: Caller
+) -> None:
+    service = raw_service()
+
+    caller.ask(service.addr, timeout=math.inf)
+
+    ((_, _, budget, *_),) = service.calls
+    assert MAX_BUDGET - 60_000 < budget <= MAX_BUDGET
+
+
+def test_a_timeout_that_is_no_number_is_told_and_leaves_nothing(
+    serve: Serve, caller: Caller
+) -> None:
+    service = serve()
+
+    with pytest.raises(ValueError, match="no number"):
+        caller.ask(service.addr, timeout=math.nan)
+
+    assert caller.waiting() == 0
+
+
+def test_a_call_from_another_thread_fails_there_whether_it_waits_or_not(
+    serve: Serve, caller: Caller
+) -> None:
+    service = serve()
+    connection = caller.connection(service.addr)
+
+    for call in (caller.ask, caller.tell):
+        with pytest.raises(RuntimeError, match="another thread"):
+            gevent.get_hub().threadpool.apply(call, (service.addr,))
+
+    assert len(connection.background) == 0
+
+
+def test_a_large_replica_is_found_behind_any_number_of_small_ones_that_are_full(
+    raw_service: Callable[..., RawService], caller: Caller
+) -> None:
+    def answers_if_asked_something(call: Message) -> list[Message]:
+        return an_echo(call) if call[6] else []
+
+    small = [
+        raw_service(lambda _: [], greeting=["welcome", 1, f"small {number}", 1])
+        for number in range(4)
+    ]
+    large = raw_service(answers_if_asked_something)
+    addr = [service.addr for service in (*small, large)]
+    caller.wait_for_replicas(addr, 5)
+    waiting = [gevent.spawn(caller.ask, addr) for _ in range(6)]
+    eventually(lambda: caller.waiting() == 6, "two are at the large one", seconds=5)
+
+    assert caller.ask(addr, "/echo", {"a": 1})[0].body == {"a": 1}
+
+    assert [len(service.calls) for service in small] == [1] * 4
+    gevent.killall(waiting)
+
+
+def test_a_lost_call_that_finds_no_room_when_it_is_tried_again_counts_as_lost(
+    serve: Serve, caller: Caller
+) -> None:
+    addr = [serve().addr, serve().addr]
+    caller.wait_for_replicas(addr, 2)
+    pending = caller.connection(addr).pending
+
+    def cut_off(instance: str) -> None:
+        pending.limit = 0
+        (session,) = (s for s in caller.sessions(addr) if s.instance == instance)
+        gevent.get_hub().loop.run_callback(session._end, ServiceLost("cut"))
+
+    with pytest.raises(ServiceLost):
+        caller.ask(addr, "/echo", {"seconds": 1}, idempotent=True, on_sent=cut_off)
 
 
 def test_who_has_no_application_can_call_and_keeps_no_connection(serve: Serve) -> None:

@@ -4,10 +4,11 @@ import json
 import os
 import pty
 import re
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import PIPE
+from subprocess import DEVNULL, PIPE
 from typing import Any, NamedTuple
 
 import gevent
@@ -128,6 +129,22 @@ def test_a_call_that_does_not_wait_prints_its_id_at_once(
     assert json.loads(rest) == {"a": "1"}
 
 
+def test_where_json_is_wanted_the_id_is_not_in_its_way(
+    terminal: Terminal, service: Service
+) -> None:
+    ended = terminal.run("call", "--nowait", "--json", service.addr, "/echo")
+
+    answer = json.loads(ended.printed)
+    assert ended.complained == f"calling, as {answer['request_id']}\n"
+
+
+def test_options_may_stand_anywhere(terminal: Terminal, service: Service) -> None:
+    ended = terminal.run("call", service.addr, "--json", "/echo", "a=1", "--timeout", "9", "b=2")
+
+    assert ended.status == 0, ended.complained
+    assert json.loads(ended.printed)["body"] == {"a": "1", "b": "2"}
+
+
 def test_a_method_can_be_chosen(terminal: Terminal, service: Service) -> None:
     assert "405" in terminal.run("call", "--method", "get", service.addr, "/echo").complained
 
@@ -244,6 +261,16 @@ def test_a_ping_can_be_read_by_programs(terminal: Terminal, service: Service) ->
     assert 0 < state["round_trip"] < 5
 
 
+def test_a_ping_takes_no_longer_than_it_may(terminal: Terminal) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as frozen:  # nobody accepts, or says anything
+        addr = f"tcp://127.0.0.1:{frozen.getsockname()[1]}"
+        ended = terminal.run("ping", "--timeout", "0.2", addr)
+
+    assert ended.status == EXIT_STATUS[ServiceUnavailable]
+    assert "connecting" in ended.printed
+    assert "no welcome" not in ended.complained, "it waited until there could be none"
+
+
 def test_a_service_that_stops_is_seen_draining(terminal: Terminal, service: Service) -> None:
     answer = gevent.spawn(terminal.run, "call", service.addr, "/echo", "seconds:=3")
     gevent.sleep(1)
@@ -294,6 +321,19 @@ def test_without_a_file_the_passphrase_is_asked_for(terminal: Terminal, service:
     assert PASSPHRASE not in ended.complained + ended.printed
 
 
+def test_where_nobody_types_the_passphrase_that_is_told(terminal: Terminal) -> None:
+    ended = terminal.run(
+        "ping",
+        free_address(),
+        env={"PATH": os.environ["PATH"]},
+        stdin=DEVNULL,
+        start_new_session=True,
+    )
+
+    assert ended.status == os.EX_USAGE
+    assert ended.complained.endswith("brubeck-service: no passphrase was given\n")
+
+
 # Mistakes
 
 
@@ -306,6 +346,9 @@ def test_without_a_file_the_passphrase_is_asked_for(terminal: Terminal, service:
         (["call", "localhost", "/p"], "not a service address: 'localhost'"),
         (["call", "tcp://localhost:9000", "/p", "word"], "'word' is not key=text or key:=json"),
         (["call", "tcp://localhost:9000", "/p", "n:=one"], "'n:=one': "),
+        (["ping", "--timeout", "inf", "tcp://localhost:9000"], "'inf' is no number of seconds"),
+        (["top", "--interval", "-1", "tcp://localhost:9000"], "'-1' is no number of seconds"),
+        (["ping", "--passphrase-file", "/nowhere", "tcp://localhost:9000"], "cannot read /nowhere"),
         (["call", "--method", "dance", "tcp://localhost:9000", "/p"], "no method of services"),
     ],
 )

@@ -8,7 +8,13 @@ import gevent
 import pytest
 from gevent.queue import Queue
 
-from brubeckservice.base import ServiceMessageHandler, ServiceResponse
+from brubeckservice.base import (
+    ServiceError,
+    ServiceLost,
+    ServiceMessageHandler,
+    ServiceRefused,
+    ServiceResponse,
+)
 from tests.integration.calls.instances import Caller, Service
 from tests.integration.calls.raw_peers import Message, RawCaller, RawService, an_echo
 from tests.waiting import eventually
@@ -162,6 +168,30 @@ def test_a_caller_that_cannot_stand_the_news_ends_the_call(
         caller.ask(service.addr, "/waits", timeout=60, on_progress=fail)
 
     assert isinstance(WaitsUntilItIsEnded.ended.get(timeout=10), gevent.GreenletExit)
+
+
+@pytest.mark.parametrize("callback", ["on_progress", "on_sent"])
+@pytest.mark.parametrize("error", [ServiceRefused("by another service"), ServiceLost("there")])
+def test_what_goes_wrong_for_a_caller_that_is_told_is_no_reason_to_call_again(
+    serve: Serve, caller: Caller, callback: str, error: ServiceError
+) -> None:
+    WaitsUntilItIsEnded.ended = Queue()
+    services = [serve(ROUTES), serve(ROUTES)]
+    addr = [service.addr for service in services]
+    caller.wait_for_replicas(addr, 2)
+    told = []
+
+    def fail(*what: Any) -> None:
+        told.append(what)
+        raise error
+
+    options: dict[str, Any] = {callback: fail, "idempotent": True}
+    with gevent.Timeout(5), pytest.raises(type(error)) as raised:
+        caller.ask(addr, "/waits", timeout=60, **options)
+
+    assert raised.value is error
+    assert len(told) == 1
+    eventually(lambda: not any(s.in_hand for s in services), "it was cancelled", seconds=5)
 
 
 def test_progress_beyond_the_end_is_a_mistake_of_the_handler(

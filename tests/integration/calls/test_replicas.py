@@ -279,6 +279,7 @@ def test_looking_for_replicas_goes_on_whatever_happens_and_shows_no_passphrase(
     serve: Serve,
     caller: Caller,
     names: NameService,
+    *,
     what: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

@@ -89,6 +89,24 @@ def test_a_key_may_be_added_again_when_its_time_comes(expired: Expired) -> None:
     deadlines.close()
 
 
+def test_a_deadline_in_the_past_that_is_added_when_one_comes_is_not_forgotten(
+    make: Make, expired: Expired
+) -> None:
+    # Given
+    def go_on(key: str) -> None:
+        expired.put((key, 0.0))
+        if key == "first":
+            deadlines.add("second", -60)
+
+    deadlines = Deadlines(go_on)
+    deadlines.add("much later", 60)
+    # When
+    deadlines.add("first", 0.01)
+    # Then
+    assert keys(expired, 2) == ["first", "second"]
+    deadlines.close()
+
+
 def test_closed_deadlines_never_come(make: Make, expired: Expired) -> None:
     # Given
     closed, witness = make(), make()

@@ -44,6 +44,9 @@ class FakeConnection:
             on_progress(0.5, "half")
         return self.answer(request)
 
+    def check_thread(self) -> None:
+        pass
+
     def check(self) -> None:
         pass
 

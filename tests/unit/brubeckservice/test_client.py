@@ -1,10 +1,13 @@
 """What a handler calls a service with."""
 
+import math
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
 import gevent
 import pytest
+from msgspec.structs import replace
 
 from brubeckservice import protocol
 from brubeckservice.client import ServiceClientMixin
@@ -25,6 +28,10 @@ from tests.unit.brubeckservice.fakes import FakeConnection, fake_connections
 ADDR = "tcp://127.0.0.1:9000"
 PASSPHRASE = "a passphrase"
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+LONGEST = {"id": protocol.MAX_ID, "budget": protocol.MAX_BUDGET, "sent": protocol.MAX_ID}
+"""What is set in a request when it is sent, as long as it can be."""
 
 
 class Told(ServiceMessageHandler):
@@ -292,6 +299,75 @@ def test_what_is_too_long_with_its_numbers_only_fails_in_the_same_place(
         caller.send_service_request_nowait(ADDR, request)
 
     assert made[0].calls == []
+
+
+@pytest.mark.parametrize("longer", [0, 1])
+def test_what_is_too_long_only_as_it_is_sent_fails_in_the_same_place(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, longer: int
+) -> None:
+    made = fake_connections(monkeypatch)
+    caller.register_service(ADDR, PASSPHRASE)
+    empty = caller.create_service_request("/told", "request", {"a": ""})
+    room = protocol.MAX_MESSAGE_BYTES - len(protocol.encode(replace(empty, **LONGEST)))
+    request = replace(empty, body={"a": "a" * (room + longer)})
+
+    with pytest.raises(ValueError, match="more than") if longer else nullcontext():
+        caller.send_service_request_nowait(ADDR, request)
+
+    finish(made)
+    assert len(made[0].calls) == 1 - longer
+
+
+def test_what_is_too_long_only_with_its_trace_fails_in_the_same_place(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_connections(monkeypatch)
+    monkeypatch.setattr(caller.application, "tracing", object())
+    caller.register_service(ADDR, PASSPHRASE)
+    empty = caller.create_service_request("/told", "request", {"a": ""})
+    room = protocol.MAX_MESSAGE_BYTES - len(protocol.encode(replace(empty, **LONGEST)))
+    request = replace(empty, body={"a": "a" * (room - len(TRACEPARENT) + 1)})
+
+    with pytest.raises(ValueError, match="more than"):
+        caller.send_service_request_nowait(ADDR, request)
+
+
+def test_a_timeout_that_is_no_number_fails_in_the_same_place(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_connections(monkeypatch)
+    caller.register_service(ADDR, PASSPHRASE)
+
+    with pytest.raises(ValueError, match="no number"):
+        caller.send_service_request_nowait(
+            ADDR, caller.create_service_request("/told"), timeout=math.nan
+        )
+
+
+@pytest.mark.parametrize("callback", ["on_progress", "on_sent"])
+@pytest.mark.parametrize("error", [LookupError("enough"), ServiceRefused("another call was")])
+def test_of_a_callback_that_fails_where_nobody_waits_the_handler_is_told(
+    caller: Caller,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    callback: str,
+    error: Exception,
+) -> None:
+    def cannot_stand_it(*_: Any) -> None:
+        raise error
+
+    made = fake_connections(monkeypatch)
+    caller.register_service(ADDR, PASSPHRASE)
+    request = caller.create_service_request("/told")
+
+    options: dict[str, Any] = {callback: cannot_stand_it}
+    caller.send_service_request_nowait(ADDR, request, **options)
+    finish(made)
+
+    (told,) = caller.told
+    assert (told.status_code, told.request_id) == (502, request.request_id), "it may have run"
+    assert told.status_msg.endswith(f"cannot_stand_it, which raised {type(error).__name__}")
+    assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [error]
 
 
 @pytest.mark.parametrize("caller", [Caller(), Loner()], ids=["kept", "not kept"])

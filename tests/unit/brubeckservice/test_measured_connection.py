@@ -32,8 +32,8 @@ class OneReplica:
     def give_back(self, *_: Any) -> None:
         """Take it."""
 
-    def others(self, *_: Any) -> bool:
-        return False
+    def others(self, *_: Any) -> list[Any]:
+        return []
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """A call waits from before it is sent until it has its one outcome."""
 
+import math
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import cast
@@ -34,12 +35,9 @@ def in_the_event_loop(do: Callable[..., object], *arguments: object) -> None:
 
 def outcome_of(call: PendingCall) -> ServiceResponse | ServiceError:
     with gevent.Timeout(5):
-        try:
-            outcome = call.waiter.get()
-            assert isinstance(outcome, ServiceResponse)
-            return outcome
-        except ServiceError as error:
-            return error
+        outcome = call.waiter.get()
+    assert isinstance(outcome, ServiceResponse | ServiceError)
+    return outcome
 
 
 def test_a_call_gets_its_response(pending: Pending) -> None:
@@ -129,6 +127,14 @@ def test_calls_are_told_apart_by_session(pending: Pending) -> None:
 
     assert list(pending.at(SESSION)) == [calls[0], calls[2]]
     assert list(pending.at(other)) == [calls[1]]
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan])
+def test_a_call_whose_end_cannot_be_told_takes_no_place(pending: Pending, seconds: float) -> None:
+    with pytest.raises((OverflowError, ValueError)):
+        pending.enter(SESSION, "/p", seconds)
+
+    assert len(pending) == 0
 
 
 def test_past_its_bound_a_call_is_refused_until_another_ends(pending: Pending) -> None:

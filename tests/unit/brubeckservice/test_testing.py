@@ -1,5 +1,6 @@
 """The harness for tests of applications is as strict as the wire."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from brubeck.application import Brubeck
 from brubeck.errors import BadRequest
 from brubeck.web_handlers import WebMessageHandler
+from brubeckservice import protocol
 from brubeckservice.client import ServiceClientMixin
 from brubeckservice.errors import ServiceError, ServiceLost, ServiceTimeout, ServiceUnavailable
 from brubeckservice.handlers import ServiceMessageHandler
@@ -237,6 +239,25 @@ def test_what_no_service_would_get_or_send_does_not_reach_a_stand_in(site: Brube
         StandIn(lambda _: {}).call(request, 1.0)
     with pytest.raises(TypeError, match="JSON"):
         StandIn(lambda _: {"price": object()}).call(ServiceRequest(0, 0, "/price"), 1.0)
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1_000_000])
+def test_a_stand_in_has_no_more_time_than_a_call_can_have(timeout: float) -> None:
+    standing_in = StandIn(lambda _: {})
+
+    standing_in.call(ServiceRequest(0, 0, "/price"), timeout)
+
+    assert [request.budget for request in standing_in.requests] == [protocol.MAX_BUDGET]
+
+
+def test_a_call_without_time_does_not_reach_a_stand_in() -> None:
+    standing_in = StandIn(lambda _: {})
+
+    with pytest.raises(ServiceTimeout) as raised:
+        standing_in.call(ServiceRequest(0, 0, "/price"), 0)
+
+    assert not raised.value.may_have_run
+    assert standing_in.requests == []
 
 
 def test_a_stand_in_is_gone_after_its_block_and_what_was_there_before_is_closed(
