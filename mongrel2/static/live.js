@@ -45,7 +45,7 @@ async function make(kind, count) {
   const stream = { kind, begun: performance.now(), abort: new AbortController(), calls: new Set() };
   streams.add(stream);
   showControls();
-  let end = "cut";
+  let trouble = "the connection to client-app ended";
   try {
     const body = new URLSearchParams({ kind, count });
     const response = await fetch("/live/calls", { method: "POST", body, signal: stream.abort.signal });
@@ -53,13 +53,19 @@ async function make(kind, count) {
     announce(count > 1 ? `${count} calls are on their way.` : `A call is on its way: ${KINDS[kind]}.`);
     for await (const told of eventsOf(response)) hear(stream, told);
   } catch (error) {
-    if (stream.abort.signal.aborted) end = "cancelled";
-    else announce(stream.calls.size ? "The connection to client-app ended." : `No calls were made: ${error.message}.`);
+    trouble = error.message;
   }
   streams.delete(stream);
+  const end = stream.abort.signal.aborted ? "cancelled" : "cut";
   for (const call of stream.calls) if (!(call.state in ENDED)) change(call, { state: end });
-  if (stream.calls.size) announce(summary(stream.calls));
+  announce(lastWords(stream, trouble));
   showControls();
+}
+
+function lastWords(stream, trouble) {
+  if (stream.calls.size) return summary(stream.calls);
+  if (stream.abort.signal.aborted) return "Cancelled before client-app told of any call.";
+  return `No calls were made: ${trouble}.`;
 }
 
 function hear(stream, told) {
@@ -79,7 +85,7 @@ function change(call, told) {
   Object.assign(call, told);
   if (call.state in ENDED && !call.ended) {
     call.ended = performance.now();
-    setTimeout(() => call.token.remove(), LINGER);
+    setTimeout(leavePicture, LINGER, call);
   }
   drawRow(call);
   drawToken(call);
@@ -89,7 +95,8 @@ function summary(of) {
   const ends = {};
   for (const call of of) ends[ENDED[call.state]] = (ends[ENDED[call.state]] ?? 0) + 1;
   const words = Object.entries(ends).map(([end, count]) => `${count} ${end}`).join(", ");
-  return of.size > 1 ? `${of.size} calls: ${words}.` : `Call ${[...of][0].n}: ${words.slice(2)}.`;
+  const why = [...of].some((call) => call.state === "cut") ? "The connection to client-app ended. " : "";
+  return why + (of.size > 1 ? `${of.size} calls: ${words}.` : `Call ${[...of][0].n}: ${words.slice(2)}.`);
 }
 
 function cancel() {
@@ -181,6 +188,11 @@ function placeOf(call) {
   return call.state === "waiting" || call.kind === "async" ? app : part("browser");
 }
 
+function leavePicture(call) {
+  call.token.remove();
+  keepKnownApps();
+}
+
 function move(token, place) {
   if (token.parentElement === place) return;
   const from = token.getBoundingClientRect();
@@ -206,17 +218,32 @@ function box(list, name) {
   return item;
 }
 
+function drawBox(list, name, state, note) {
+  const item = box(list, name);
+  item.dataset.state = state;
+  item.note.textContent = note;
+}
+
 function drawDeployment({ client_app, replicas }) {
-  if (thisApp && thisApp !== client_app) keepOnly("apps", [client_app]); // the other one may have gone
+  if (thisApp) drawBox("apps", thisApp, "", ""); // it may be another one that tells now
   thisApp = client_app;
-  box("apps", client_app).note.textContent = "tells you this";
+  drawBox("apps", thisApp, "ready", "tells you this");
+  keepKnownApps();
   for (const { endpoint, name, state, load } of replicas) {
-    const item = box("replicas", name || endpoint);
-    item.dataset.state = state;
-    item.note.textContent = state === "ready" ? `${load} in hand` : state;
+    drawBox("replicas", name || endpoint, state, state === "ready" ? `${load} in hand` : state);
   }
   keepOnly("replicas", replicas.map(({ endpoint, name }) => name || endpoint));
   for (const call of calls.values()) if (call.state === "working") drawToken(call);
+}
+
+function drawUnknown() { // what was told last may hold no longer
+  if (thisApp) drawBox("apps", thisApp, "unknown", "not known");
+  for (const name of boxes.replicas.keys()) drawBox("replicas", name, "unknown", "not known");
+}
+
+function keepKnownApps() { // nobody tells of the other ones, so the calls they have are all the page knows of them
+  const shown = [...calls.values()].filter((call) => call.token.isConnected);
+  keepOnly("apps", [thisApp, ...shown.map((call) => call.client_app)]);
 }
 
 function keepOnly(list, names) {
@@ -233,10 +260,12 @@ let deployment = null;
 function watchDeployment() {
   deployment?.close();
   deployment = null;
+  drawUnknown();
   if (document.hidden) return; // who does not look costs nothing
   deployment = new EventSource("/live/deployment");
   deployment.addEventListener("deployment", (event) => drawDeployment(JSON.parse(event.data)));
   deployment.addEventListener("error", () => {
+    drawUnknown();
     if (deployment?.readyState === EventSource.CLOSED) setTimeout(watchDeployment, RETRY);
   });
 }

@@ -149,6 +149,67 @@ def test_the_calls_of_a_killed_replica_are_lost_within_two_seconds(live: Page) -
     expect(live.get_by_role("status")).to_have_text(re.compile(rf"{count} lost"))
 
 
+def test_why_calls_are_out_of_sight_is_said(live: Page, scaled: Deployment) -> None:
+    press(live, "20 at once")
+    expect(calls(live, "working")).to_have_count(20)
+
+    scaled.compose("restart", "--timeout", "0", "mongrel2")
+
+    expect(calls(live, "cut")).to_have_count(20)
+    expect(live.get_by_role("status")).to_have_text(
+        "The connection to client-app ended. 20 calls: 20 out of sight."
+    )
+    scaled.wait_until_ready()
+
+
+def test_what_is_cancelled_before_it_is_known_is_said_to_be(live: Page) -> None:
+    press(live, "Call and wait")
+    expect(calls(live, "working")).to_have_count(1)
+    press(live, "Cancel")
+    expect(live.get_by_role("status")).to_have_text("Call 1: cancelled.")
+
+    live.route("**/live/calls", lambda _: None)  # it stays unanswered
+    press(live, "Call and wait")
+    press(live, "Cancel")
+
+    expect(live.get_by_role("status")).to_have_text("Cancelled before client-app told of any call.")
+    expect(live.locator("#cancel")).to_have_attribute("aria-disabled", "true")
+
+
+# What is known of the deployment
+
+
+def test_of_other_client_apps_it_shows_those_that_have_its_calls(live: Page) -> None:
+    apps = live.locator("#apps .box")
+    expect(apps).to_have_count(1)
+    teller = apps.locator("code").all_text_contents()
+    for _ in range(4):  # mongrel2 gives them to both in turn
+        press(live, "Call and wait")
+    expect(calls(live, "working")).to_have_count(4)
+    expect(apps).to_have_count(2)
+
+    press(live, "Cancel")
+
+    expect(calls(live, "cancelled")).to_have_count(4)
+    expect(apps).to_have_count(2)  # as long as the calls are in the picture
+    expect(apps.locator("code")).to_have_text(teller, timeout=8_000)
+
+
+def test_what_nobody_tells_any_more_is_not_known(live: Page, scaled: Deployment) -> None:
+    said_of_apps, said_of_replicas = live.locator("#apps .note"), live.locator("#replicas .note")
+
+    scaled.compose("kill", "mongrel2")
+    try:
+        expect(said_of_replicas).to_have_text(["not known"] * 3)
+        expect(said_of_apps).to_have_text(["not known"])
+    finally:
+        scaled.compose("start", "mongrel2")
+
+    expect(said_of_replicas).to_have_text(["0 in hand"] * 3, timeout=30_000)
+    expect(said_of_apps).to_have_text(["tells you this"])
+    scaled.wait_until_ready()
+
+
 # Who looks at it
 
 
