@@ -2,6 +2,9 @@
 
 import time
 from contextlib import ExitStack
+from http.client import HTTPException
+
+import pytest
 
 from tests.chaos import faults
 from tests.chaos.load import issued_between, outcomes
@@ -44,6 +47,22 @@ def test_browsers_of_a_client_app_that_crashes_are_told_and_the_others_notice_no
     assert all(entry.issued < killed + 0.5 for entry in hurt)
     assert all(entry.ended < killed + TOLD for entry in hurt)
     assert system.disagreements(load.entries) == []
+
+
+def test_a_browser_that_has_sent_and_read_much_before_is_told_as_well(system: System) -> None:
+    with connection(system.port) as browser:
+        for _ in range(15):
+            browser.request("GET", "/static/style.css", headers={"Cookie": "a" * 300})
+            assert browser.getresponse().read()
+        browser.request("GET", f"/call?id=much-{time.time()}&seconds=20&timeout=25")
+        eventually(lambda: system.calls_in_hand() == 1, "the call is in hand", seconds=5)
+
+        for victim in system.containers("client-app"):
+            killed = faults.kill(victim)
+        with pytest.raises((ConnectionError, HTTPException)):
+            browser.getresponse()
+
+    assert time.time() < killed + TOLD
 
 
 def test_browsers_of_a_client_app_that_freezes_are_told_and_new_requests_go_to_the_other(
