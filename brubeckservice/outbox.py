@@ -16,6 +16,10 @@ from brubeckservice import protocol
 MAX_WAITING_BYTES = 16 * 1024 * 1024
 """What may wait for a slow peer; past that, `append` refuses."""
 
+MAX_FRAMES_AHEAD = 32
+"""Frames that ZeroMQ may take for a peer before it reads them; what follows waits here, bounded in
+bytes. ZeroMQ counts frames, of up to 1 MiB each: its own 1,000 would be a gigabyte."""
+
 _FULL_BYTES = 4096
 """A frame of that length leaves before the turn is over."""
 _RETRY_SECONDS = 0.01
@@ -56,12 +60,10 @@ class Outbox:
         self.stuck = False
         while self._messages:
             batch = self._next_batch()
+            self.bytes -= sum(map(len, batch))  # before it is sent: `send` may clear all this
             if not self._send(protocol.join(batch)):
-                self._messages.extendleft(reversed(batch))
-                self.stuck = True
-                gevent.spawn_later(_RETRY_SECONDS, self.flush)
+                self._put_back(batch)
                 return
-            self.bytes -= sum(map(len, batch))
 
     def clear(self) -> None:
         """Say nothing of what is waiting."""
@@ -72,6 +74,12 @@ class Outbox:
         self._scheduled = False
         if not self.stuck:
             self.flush()
+
+    def _put_back(self, batch: list[bytes]) -> None:
+        self._messages.extendleft(reversed(batch))
+        self.bytes += sum(map(len, batch))
+        self.stuck = True
+        gevent.spawn_later(_RETRY_SECONDS, self.flush)
 
     def _next_batch(self) -> list[bytes]:
         batch: list[bytes] = []

@@ -27,8 +27,8 @@ from brubeck.sockets import LoopSocket, terminate
 from brubeckservice import protocol
 from brubeckservice.addresses import parse_address
 from brubeckservice.handlers import ServiceMessageHandler
-from brubeckservice.keys import derive_keys
-from brubeckservice.outbox import Outbox
+from brubeckservice.keys import CURVE_BYTES, derive_keys
+from brubeckservice.outbox import MAX_FRAMES_AHEAD, Outbox
 from brubeckservice.progress import Reporter, reporter
 from brubeckservice.protocol import (
     Cancel,
@@ -60,10 +60,11 @@ FORGET_AFTER = 30.0
 DOUBT_AFTER = 2.0
 """Seconds of silence after which a caller with calls in hand is said something, to learn whether
 its connection is still there: ROUTER does not tell of one that ends."""
-
-
-_CURVE_BYTES = 33
-"""What encryption adds to a frame (CurveZMQ, ZeroMQ RFC 26), before ZeroMQ looks at its length."""
+DOUBT_WHEN_FULL = 1.0
+"""The same for all callers while there are `MAX_SESSIONS`: some open one for each call. Not at
+other times: a caller takes what it hears for a sign that it is heard, and it may not be."""
+LAST_WORDS = 1.0
+"""Seconds in which the callers may read what a service that ends has still to say."""
 
 
 class _Caller:
@@ -121,8 +122,9 @@ class ServiceConnection(Connection):
     def close(self) -> None:
         """Send what is waiting to be sent, and close the sockets."""
         self._clock.close()
-        for caller in self._callers.values():
-            caller.outbox.flush()
+        end = time.monotonic() + LAST_WORDS
+        while any(caller.outbox for caller in self._callers.values()) and time.monotonic() < end:
+            gevent.sleep(0.01)
         self._router.close(linger=1000)
         self._doorkeeper.close()
         terminate(self._context)
@@ -139,7 +141,8 @@ class ServiceConnection(Connection):
         router.set(zmq.ZAP_DOMAIN, DOMAIN)
         router.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
         router.set(zmq.ROUTER_MANDATORY, 1)
-        router.set(zmq.MAXMSGSIZE, protocol.MAX_FRAME_BYTES + _CURVE_BYTES)
+        router.set(zmq.SNDHWM, MAX_FRAMES_AHEAD)
+        router.set(zmq.MAXMSGSIZE, protocol.MAX_FRAME_BYTES + CURVE_BYTES)
         router.set(zmq.HANDSHAKE_IVL, 3000)
         router.set(zmq.BACKLOG, 1024)
         self._doorkeeper.watch(router)
@@ -157,7 +160,7 @@ class ServiceConnection(Connection):
 
     def _refuse_new_work(self) -> None:
         """Tell the callers; what they sent before they knew is refused, not lost."""
-        for caller in self._callers.values():
+        for caller in list(self._callers.values()):  # one that has gone is forgotten meanwhile
             self._say(caller.outbox, Pong(0, len(self._in_hand), draining=True))
         gevent.sleep(NOTICE)
 
@@ -177,7 +180,8 @@ class ServiceConnection(Connection):
                 self._greet(identity, message)
             elif caller is None:
                 self.dropped["no session"] += 1
-                self._say(self._new_outbox(identity), Goodbye("no session: say hello first"))
+                self._turn_away(identity, "no session: say hello first")
+                return  # one answer is enough for all else in the frame
             elif isinstance(message, ServiceRequest):
                 self._start(caller, message)
             elif isinstance(message, Cancel):
@@ -186,17 +190,28 @@ class ServiceConnection(Connection):
                 self._pong(caller, message)
 
     def _greet(self, identity: bytes, hello: Hello) -> None:
-        outbox = self._new_outbox(identity)
+        self._forget(identity)  # a caller that chose its identity comes back: it begins anew
         if protocol.VERSION not in hello.versions:
             reason = f"no common version: this service speaks {protocol.VERSION}"
-            self._say(outbox, Goodbye(reason))
-        elif len(self._callers) >= MAX_SESSIONS:
-            self._say(outbox, Goodbye("too many sessions"))
+            self._turn_away(identity, reason)
+        elif not self._has_room():
+            self._turn_away(identity, "too many sessions")
         else:
+            outbox = Outbox(partial(self._send_frame, identity))
             self._callers[identity] = _Caller(outbox)
             self._say(
                 outbox, Welcome(protocol.VERSION, self.instance, self._in_hand.limit, SOFTWARE)
             )
+
+    def _has_room(self) -> bool:
+        if len(self._callers) >= MAX_SESSIONS:
+            self._look_after_silent_callers()
+        return len(self._callers) < MAX_SESSIONS
+
+    def _turn_away(self, identity: bytes, reason: str) -> None:
+        """Say goodbye to who has no session, and so no outbox: it reads that now or never."""
+        if not self._send_frame(identity, protocol.join([protocol.encode(Goodbye(reason))])):
+            self.dropped["unread"] += 1
 
     def _pong(self, caller: _Caller, ping: Ping) -> None:
         caller.heard = time.monotonic()
@@ -277,9 +292,6 @@ class ServiceConnection(Connection):
         if not outbox.append(protocol.encode(message)):
             self.dropped["unread"] += 1
 
-    def _new_outbox(self, identity: bytes) -> Outbox:
-        return Outbox(partial(self._send_frame, identity))
-
     def _send_frame(self, identity: bytes, frame: bytes) -> bool:
         try:
             return self._router.closed or self._router.send([identity, frame])
@@ -292,18 +304,27 @@ class ServiceConnection(Connection):
 
     def _look_after_silent_callers(self) -> None:
         now = time.monotonic()
+        full = len(self._callers) >= MAX_SESSIONS
+        doubt_after = DOUBT_WHEN_FULL if full else DOUBT_AFTER
         for identity, caller in list(self._callers.items()):
-            if now - caller.heard > FORGET_AFTER:
+            silent = now - caller.heard
+            if silent > FORGET_AFTER:
                 self._forget(identity)
-            elif caller.jobs and now - caller.heard > DOUBT_AFTER:
-                self._say(caller.outbox, Pong(0, len(self._in_hand), self.stopping))
+            elif silent > doubt_after and (full or caller.jobs):
+                self._ask_whether_there(caller)
+
+    def _ask_whether_there(self, caller: _Caller) -> None:
+        if not caller.outbox.stuck:  # that one asks all the time
+            self._say(caller.outbox, Pong(0, len(self._in_hand), self.stopping))
+            caller.outbox.flush()
 
     def _forget(self, identity: bytes) -> None:
-        """Nobody waits there: end what is done for it."""
+        """Nobody waits there: end what is done for it, and say no more."""
         caller = self._callers.pop(identity, None)
         if caller is not None:
-            for job in caller.jobs.values():
-                self._end(job)
+            caller.outbox.clear()
+            while caller.jobs:
+                self._end(caller.jobs.popitem()[1])
 
     def _end(self, job: MessageJob) -> None:
         self._in_hand.end(job)

@@ -26,7 +26,7 @@ from brubeckservice.errors import (
     ServiceUnavailable,
 )
 from brubeckservice.keys import CURVE_BYTES, Keys
-from brubeckservice.outbox import Outbox
+from brubeckservice.outbox import MAX_FRAMES_AHEAD, Outbox
 from brubeckservice.protocol import (
     Goodbye,
     Hello,
@@ -247,6 +247,7 @@ def _monitored_dealer(
         socket.set(zmq.HEARTBEAT_TIMEOUT, 3000)
         socket.set(zmq.HEARTBEAT_TTL, 3000)
         socket.set(zmq.LINGER, 0)
+        socket.set(zmq.SNDHWM, MAX_FRAMES_AHEAD)
         socket.set(zmq.MAXMSGSIZE, protocol.MAX_FRAME_BYTES + CURVE_BYTES)
         return socket, socket.get_monitor_socket(_REFUSED_US | _GONE)
     except zmq.ZMQError:

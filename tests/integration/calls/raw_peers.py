@@ -37,13 +37,15 @@ def keyed(socket: "zmq.Socket[bytes]", keys: Keys) -> "zmq.Socket[bytes]":
 
 
 class RawCaller:
-    """A DEALER; without `keys` it has no security at all."""
+    """A DEALER; without `keys` it has no security at all, without `identity` a new one each."""
 
-    def __init__(self, addr: str, keys: Keys | None = KEYS) -> None:
+    def __init__(self, addr: str, keys: Keys | None = KEYS, *, identity: bytes = b"") -> None:
         self._context = zmq.Context()
         socket = self._context.socket(zmq.DEALER)
         if keys is not None:
             keyed(socket, keys)
+        if identity:
+            socket.set(zmq.ROUTING_ID, identity)
         self._heard: Queue[Message] = Queue()
         self._socket = LoopSocket(socket, self._on_frames)
         socket.connect(addr)

@@ -1,4 +1,7 @@
-"""Calls that time out leave nothing, however many: no entries, no descriptors, no memory."""
+"""Calls that time out leave nothing, however many: no entries, no descriptors, no memory.
+
+And who does not read its answers costs a service no more memory than is said.
+"""
 
 import gc
 import os
@@ -6,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gevent
+import zmq
 
 from brubeckservice.base import ServiceError, ServiceTimeout
 from tests.integration.calls.instances import Caller
+from tests.integration.calls.raw_peers import KEYS, frame_of, keyed
 from tests.integration.programs import Program, resident
 
 CALLS = 100_000
@@ -54,3 +59,24 @@ def test_a_hundred_thousand_calls_that_time_out_leave_nothing(
     for pid, (memory, files) in zip(processes, before, strict=True):
         assert resident(pid) - memory < 5_000_000
         assert descriptors(pid) <= files
+
+
+def test_answers_that_nobody_reads_take_no_more_memory_than_an_outbox_and_a_few_frames(
+    serve_apart: Callable[[], tuple[str, Program]], caller: Caller
+) -> None:
+    addr, service = serve_apart()
+    caller.wait_for_replicas(addr, 1)
+    before = resident(service.pid)
+
+    with zmq.Context() as context, keyed(context.socket(zmq.DEALER), KEYS) as peer:
+        peer.set(zmq.LINGER, 0)
+        peer.set(zmq.RCVHWM, 1)
+        peer.connect(addr)
+        peer.send(frame_of(["hello", [1]]))
+        for number in range(1, 201):
+            text = "a" * 900_000
+            peer.send(frame_of(["call", number, 60_000, "/echo", "request", {}, {"text": text}]))
+
+        service.wait_until_it_says("a caller does not read its answers", seconds=30)
+        assert resident(service.pid) - before < 120_000_000
+        assert caller.ask(addr)[0].status_code == 200

@@ -190,6 +190,65 @@ def test_who_calls_before_hello_is_told_goodbye_and_nothing_is_executed(
     assert executed == []
 
 
+def test_who_says_a_thousand_things_before_hello_is_told_goodbye_once(
+    serve: Serve, raw_caller: NewRawCaller
+) -> None:
+    service = serve()
+    peer = raw_caller(service.addr)
+
+    peer.say(*(["ping", number] for number in range(1000)))
+    peer.greet()  # passes over what came before
+
+    peer.say(*(["ping", number] for number in range(1000)), call(1))
+    assert peer.hear("response")[1] == 1
+    assert service.connection.dropped["no session"] == 1
+
+
+def test_who_says_hello_again_begins_anew_and_the_call_before_is_ended(
+    serve: Serve, raw_caller: NewRawCaller
+) -> None:
+    service = serve()
+    peer = raw_caller(service.addr)
+
+    for what in ("before", "after"):
+        peer.greet()
+        peer.say(call(1, what=what, seconds=0.5))
+        eventually(lambda: service.in_hand == 1, "the call is in hand", seconds=5)
+
+    assert peer.hear("response")[7]["what"] == "after"
+    gevent.sleep(0.5)  # some time for what must not happen
+    assert peer.heard_so_far() == []
+    assert service.callers == 1
+
+
+def test_who_says_hello_again_is_told_nothing_more_of_what_it_said_before(
+    serve: Serve, raw_caller: NewRawCaller
+) -> None:
+    peer = raw_caller(serve().addr)
+
+    peer.say(["hello", [1]], ["ping", 1], ["hello", [1]], ["ping", 2])
+
+    assert peer.hear("pong")[1] == 2
+
+
+def test_who_comes_back_with_the_same_identity_gets_only_what_it_asked_for_since(
+    serve: Serve,
+    raw_caller: NewRawCaller,
+) -> None:
+    service = serve()
+    before = RawCaller(service.addr, identity=b"worker-7")
+    before.greet()
+    before.say(call(1, what="before", seconds=1))
+    eventually(lambda: service.in_hand == 1, "the call is in hand", seconds=5)
+    before.close()
+
+    after = raw_caller(service.addr, identity=b"worker-7")
+    after.greet()
+    after.say(call(1, what="after", seconds=1.5))
+
+    assert after.hear("response")[7]["what"] == "after"
+
+
 @pytest.mark.parametrize("versions", [[], [0], [2, 3], [-1], [2**60]])
 def test_who_speaks_no_common_version_is_told_which_one_is_spoken(
     serve: Serve, raw_caller: NewRawCaller, versions: list[int]
@@ -216,6 +275,7 @@ def test_past_the_bound_of_sessions_a_caller_is_told_goodbye(
     serve: Serve, raw_caller: NewRawCaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service_connection, "MAX_SESSIONS", 2)
+    monkeypatch.setattr(service_connection, "DOUBT_WHEN_FULL", 0)
     service = serve()
     for _ in range(2):
         raw_caller(service.addr).greet()
@@ -224,6 +284,7 @@ def test_past_the_bound_of_sessions_a_caller_is_told_goodbye(
     peer.say(["hello", [1]])
 
     assert peer.hear("goodbye") == ["goodbye", "too many sessions"]
+    assert service.callers == 2
 
 
 def test_a_caller_that_falls_silent_is_forgotten(

@@ -15,15 +15,17 @@ from gevent.queue import Queue
 
 from brubeckservice import service_connection, session
 from brubeckservice.base import (
+    ServiceClientMixin,
     ServiceError,
     ServiceLost,
     ServiceMessageHandler,
     ServiceProtocolError,
     ServiceRefused,
+    ServiceResponse,
     ServiceTimeout,
     ServiceUnavailable,
 )
-from tests.integration.calls.instances import Caller, Service, free_address
+from tests.integration.calls.instances import PASSPHRASE, Caller, Service, free_address
 from tests.integration.calls.raw_peers import Message, RawCaller, RawService, an_echo
 from tests.integration.calls.relay import Relay
 from tests.integration.programs import Program
@@ -300,6 +302,25 @@ def test_the_handler_of_a_caller_that_died_is_ended(waiting_service: Service) ->
     assert waiting_service.in_hand == 0
 
 
+def test_callers_that_open_a_session_for_each_call_lock_nobody_out(
+    serve: Serve, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_connection, "MAX_SESSIONS", 10)
+    monkeypatch.setattr(service_connection, "DOUBT_WHEN_FULL", 0)
+    service = serve()
+
+    class Brief(ServiceClientMixin):
+        """Has no application that would keep its connections."""
+
+    brief = Brief()
+    brief.register_service(service.addr, PASSPHRASE)
+    for _ in range(50):
+        request = brief.create_service_request("/echo")
+        assert brief.send_service_request(service.addr, request, 10)[0].status_code == 200
+
+    assert answers(caller, service.addr)
+
+
 def test_the_handler_of_a_caller_that_only_falls_silent_goes_on(
     waiting_service: Service,
     raw_caller: Callable[..., RawCaller],
@@ -504,6 +525,47 @@ def test_answers_given_in_a_service_s_last_moment_arrive(serve: Serve, caller: C
         service.stop()
 
         assert outcomes(calls) == [200] * 20
+
+
+def test_more_answers_than_zeromq_takes_at_a_service_s_end_arrive(
+    serve: Serve, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_connection, "MAX_FRAMES_AHEAD", 1)
+    monkeypatch.setattr(service_connection, "LAST_WORDS", 10.0)
+
+    class Says(ServiceMessageHandler):
+        def request(self) -> ServiceResponse:
+            said.wait()
+            self.add_to_payload("text", "a" * 150_000)
+            return self.render(200)
+
+    said = Event()
+    service = serve([("^/says$", Says)])
+    calls = [gevent.spawn(outcome_of, caller.ask, service.addr, "/says") for _ in range(100)]
+    eventually(lambda: service.in_hand == 100, "they are in hand", seconds=5)
+
+    service.begin_to_stop()
+    said.set()
+    service.wait_for_end(20)
+
+    assert outcomes(calls) == [200] * 100
+
+
+def test_a_service_ends_though_a_caller_it_has_something_to_say_to_has_gone(serve: Serve) -> None:
+    service = serve()
+    peers = [RawCaller(service.addr) for _ in range(3)]
+    for peer in peers:
+        peer.greet()
+    peers[0].close()
+    gevent.sleep(0.3)  # until libzmq has noticed
+
+    for caller in service.connection._callers.values():
+        caller.outbox.append(b'["pong",0]')
+    service.connection.close()
+
+    assert peers[2].hear("pong")
+    for peer in peers[1:]:
+        peer.close()
 
 
 def test_no_call_is_lost_when_one_of_two_replicas_stops(serve: Serve, caller: Caller) -> None:

@@ -114,7 +114,12 @@ def test_a_connection_that_is_stopped_waits_for_the_calls_that_nobody_waits_for(
     application._resources.update(
         {"a": object(), "b": Mock(background=first), "c": Mock(background=second)}
     )
-    second.spawn(lambda: may_answer.wait() and first.spawn(connection.life.append, "call"))
+
+    def is_told() -> None:
+        may_answer.wait()
+        first.spawn(connection.life.append, "call")
+
+    second.spawn(is_told)
     running = serve(connection, application)
     # When
     connection.stop()

@@ -105,6 +105,7 @@ def test_a_peer_that_has_no_room_is_not_asked_for_each_message() -> None:
         box.append(message)
 
     assert len(asked) == 1
+    assert box.bytes == 100 * len(next(numbered(1, size=1000)))
 
 
 def test_no_frame_is_longer_than_a_reader_takes(peer: Peer, box: Outbox) -> None:
@@ -157,6 +158,24 @@ def test_past_its_bound_it_refuses_and_says_all_it_did_not_refuse(
 
     assert peer.messages == [1234567890, 1234567890]
     assert box.append(b"1")
+
+
+def test_one_that_is_cleared_while_it_sends_says_no_more_and_has_all_its_room_again() -> None:
+    asked: list[bytes] = []
+
+    def find_that_it_has_gone(frame: bytes) -> bool:
+        asked.append(frame)
+        sends.clear()
+        return True
+
+    sends = Outbox(find_that_it_has_gone)
+    sends.stuck = True
+    for message in numbered(100, size=1000):
+        sends.append(message)
+    sends.flush()
+
+    assert len(asked) == 1
+    assert (len(sends), sends.bytes) == (0, 0)
 
 
 def test_nothing_is_said_after_clear(peer: Peer, box: Outbox) -> None:

@@ -43,6 +43,25 @@ class UnboundConnection(ServiceConnection):
         return answer
 
 
+def test_a_service_that_stops_tells_who_is_there_though_it_finds_that_others_have_gone() -> None:
+    connection = UnboundConnection("tcp://127.0.0.1:9000", "a passphrase")
+    running = gevent.spawn(connection.recv_forever_ever, brubeck())
+    gevent.idle()
+
+    def find_that_it_has_gone(_: bytes) -> bool:
+        connection._forget(b"gone")
+        return True
+
+    connection._callers[b"gone"] = gone = _Caller(Outbox(find_that_it_has_gone))
+    connection._callers[b"there"] = connection.caller
+    connection.stop()
+    gone.outbox.append(b"1" * 4090)  # with one word more it is sent before the turn is over
+    running.get(timeout=5)
+
+    assert list(connection._callers) == [b"there"]
+    assert connection.heard == [b'[["pong",0,0,true]]']
+
+
 def test_the_span_of_a_response_that_cannot_be_sent_says_what_was_sent() -> None:
     connection, tracing = UnboundConnection("tcp://127.0.0.1:9000", "a passphrase"), FakeTracing()
     application = brubeck(("^/price$", Price))
