@@ -134,7 +134,7 @@ class Replicas:
         return len(self._balance)
 
     def wait_for_first_attempt(self, seconds: float) -> None:
-        """Wait until it has been tried to reach every replica once, or `seconds` are over."""
+        """Wait until there is a replica, or every one has been tried, or `seconds` are over."""
         self._first_attempt_over.wait(min(seconds, FIRST_ATTEMPT_TIMEOUT))
 
     def take(self, avoid: Collection[Session] = ()) -> Session:
@@ -163,7 +163,8 @@ class Replicas:
 
     def others(self, avoid: Collection[Session]) -> list[Session]:
         """The replicas that would take a call, busy ones too."""
-        return [s for s in self._sessions() if s.ready and not s.draining and s not in avoid]
+        sessions = [r.session for r in self._replicas.values() if r.wanted and r.session]
+        return [s for s in sessions if s.ready and not s.draining and s not in avoid]
 
     def close(self) -> None:
         """End all sessions."""
@@ -192,7 +193,7 @@ class Replicas:
         replica = self._replicas[session.endpoint]
         if session.ready:
             replica.failures = replica.refused = 0
-            self._note_first_attempts()
+            self._first_attempt_over.set()
         if replica.wanted and session.ready and not session.busy and not session.draining:
             self._balance.add(session, session.outstanding)
         else:
@@ -222,12 +223,9 @@ class Replicas:
         self._failure = error
         pause = RETRY_AFTER[min(replica.failures, len(RETRY_AFTER) - 1)]
         replica.failures += 1
-        self._note_first_attempts()
-        gevent.spawn_later(pause, self._open_session, replica)
-
-    def _note_first_attempts(self) -> None:
         if all(replica.tried for replica in self._replicas.values()):
             self._first_attempt_over.set()
+        gevent.spawn_later(pause, self._open_session, replica)
 
     # Replicas come and go
 

@@ -209,6 +209,7 @@ def test_an_address_that_disappears_gets_no_new_calls_and_goes_when_it_has_none_
 
     caller.wait_for_replicas(names.addr, 1)
     assert who_answers(caller, names.addr, 4) == {one.addr: 4}
+    assert [s.endpoint for s in caller.connection(names.addr).replicas.others([])] == [one.addr]
     assert two.in_hand == 1
     assert [call.get(timeout=5)[0].status_code for call in calls] == [200, 200]
     eventually(lambda: len(caller.sessions(names.addr)) == 1, "its connection is closed", seconds=5)
@@ -242,6 +243,18 @@ def test_a_name_that_nobody_knew_is_found_when_somebody_does(
 
 
 # What goes wrong while replicas are looked for
+
+
+def test_the_first_call_does_not_wait_for_a_replica_that_says_nothing(
+    serve: Serve, caller: Caller
+) -> None:
+    service = serve(ROUTES)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        addr = [service.addr, f"tcp://127.0.0.1:{silent.getsockname()[1]}"]
+
+        response, _ = caller.ask(addr, "/who", timeout=1)
+
+    assert response.body == {"addr": service.addr}
 
 
 def test_a_replica_that_no_connection_could_be_made_to_is_tried_again(
