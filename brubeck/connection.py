@@ -115,12 +115,13 @@ class Connection:
         """Called once, when `stop` was asked for."""
 
     def _finish(self, application: "Brubeck") -> None:
-        """Wait for what is in hand, and then for the calls it has left behind."""
+        """Wait for what is in hand, for the calls it left behind, and for what came meanwhile."""
         end = time.monotonic() + application.drain_timeout
-        if not self._in_hand.wait_until_empty(application.drain_timeout):
-            logger.warning("still in hand at the end: %d", len(self._in_hand))
+        self._in_hand.wait_until_empty(application.drain_timeout)
         if lost := application.finish_background(end - time.monotonic()):
             logger.warning("calls that nobody waits for, lost at the end: %d", lost)
+        if not self._in_hand.wait_until_empty(max(0.0, end - time.monotonic())):
+            logger.warning("still in hand at the end: %d", len(self._in_hand))
 
     def _note_reply(self, request: Request, status_code: int, started: float) -> None:
         """Log and count what a browser got."""

@@ -27,8 +27,8 @@ _STATUSES = range(100, 600)
 _OF_A_BODY = frozenset(
     (
         *("accept-ranges", "content-disposition", "content-encoding", "content-language"),
-        *("content-location", "content-range", "content-type", "etag", "expires"),
-        "last-modified",
+        *("cache-control", "content-location", "content-range", "content-type"),
+        *("etag", "expires", "last-modified"),
     )
 )
 """Headers of what a handler meant to answer, which are wrong for an error's page."""
@@ -157,7 +157,10 @@ class MessageHandler:
     def _start_anew(self) -> None:
         """Forget what was to be answered, and what its headers said of it."""
         self.clear_payload()
-        self.headers = {k: v for k, v in self.headers.items() if not _is_of_a_body(k.lower(), v)}
+        said_how_long = any(name.lower() == "cache-control" for name in self.headers)
+        self.headers = {k: v for k, v in self.headers.items() if k.lower() not in _OF_A_BODY}
+        if said_how_long:
+            self.headers["Cache-Control"] = "no-store"
 
     def _full_payload(self) -> dict[str, Any]:
         return self._payload | {
@@ -174,8 +177,3 @@ class MessageHandler:
         defaults = {**self._DEFAULT_HEADERS, "Content-Type": content_type}
         given = {name.lower() for name in self.headers}
         return {k: v for k, v in defaults.items() if k.lower() not in given} | self.headers
-
-
-def _is_of_a_body(name: str, value: Any) -> bool:
-    allows_copies = name == "cache-control" and "no-store" not in value
-    return allows_copies or name in _OF_A_BODY

@@ -87,7 +87,7 @@ class InHand:
         if self.pool is None:
             self._hub.loop.run_callback(self._hand_over, job)
         else:
-            job.greenlet = self.pool.spawn(self._work, job)
+            job.greenlet = self.pool.spawn(self._work, [job])
             job.greenlet.gr_context = job.context and job.context.copy()
 
     def prolong(self, job: Job, seconds: float) -> None:
@@ -112,7 +112,7 @@ class InHand:
         if job.ended:
             return
         waits = bool(self._idle)
-        job.greenlet = self._idle.pop() if waits else gevent.spawn_raw(self._work, job)
+        job.greenlet = self._idle.pop() if waits else gevent.spawn_raw(self._work, [job])
         job.greenlet.gr_context = job.context and job.context.copy()
         if waits:
             job.greenlet.switch(job)
@@ -140,7 +140,8 @@ class InHand:
 
     # In greenlets
 
-    def _work(self, job: Job) -> None:
+    def _work(self, first: list[Job]) -> None:
+        job = first.pop()  # a greenlet keeps its arguments as long as it lives
         while True:
             result = job.work()
             if job.ended:
@@ -148,7 +149,7 @@ class InHand:
             self._finish(job, result)
             if self.pool is not None or len(self._idle) >= MAX_IDLE:
                 return
-            del result
+            del job, result  # they may be a mebibyte each, and it may wait for long
             self._idle.append(gevent.getcurrent())
             job = self._hub.switch()
 

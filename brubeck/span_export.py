@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 logger = logging.getLogger(__name__)
 
-_CREDENTIALS = re.compile(r"(?<=//)[^/\s@]*@|(?<=\?)[^\s'\")]+")
+_CREDENTIALS = re.compile(r"(?<=//)\S*@|(?<=\?)[^\s'\")]+")
 """In an address: who asks, and the query."""
 
 ENCODED_AT_ONCE = 20

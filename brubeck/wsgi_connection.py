@@ -127,7 +127,8 @@ class WSGIConnection(Connection):
 
     def _pieces(self, answer: "_Answer") -> Iterator[bytes]:
         try:
-            yield from answer.pieces()
+            for piece in answer.pieces():
+                yield from _in_pieces(piece)
         finally:  # the browser may have left before the end
             self._in_hand.end(answer.job)
 

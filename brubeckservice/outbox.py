@@ -13,8 +13,8 @@ import gevent
 
 from brubeckservice import protocol
 
-MAX_WAITING_BYTES = 16 * 1024 * 1024
-"""What may wait for a slow peer; past that, `append` refuses."""
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""What may wait for a slow peer, such as a burst of long answers; more `append` refuses."""
 
 MAX_FRAMES_AHEAD = 32
 """Frames that ZeroMQ may take for a peer before it reads them; what follows waits here, bounded in

@@ -1,7 +1,8 @@
 """The replicas of a service: where they are, one session with each, the least busy first.
 
 Addresses are resolved every second. An endpoint that appears gets a session, one that is lost
-is tried again, and one whose address is gone gets no more calls and goes when it has none.
+is tried again, and one whose address is gone gets no more calls where there is another, and goes
+when it has none.
 """
 
 import logging
@@ -163,8 +164,7 @@ class Replicas:
 
     def others(self, avoid: Collection[Session]) -> list[Session]:
         """The replicas that would take a call, busy ones too."""
-        sessions = [r.session for r in self._replicas.values() if r.wanted and r.session]
-        return [s for s in sessions if s.ready and not s.draining and s not in avoid]
+        return [s for s in self._sessions() if s.ready and not s.draining and s not in avoid]
 
     def close(self) -> None:
         """End all sessions."""

@@ -158,6 +158,10 @@ def stand_in(
 class _AtOnce:
     """Runs in the foreground what would run in the background."""
 
+    def __len__(self) -> int:
+        """Nothing is under way."""
+        return 0
+
     def full(self) -> bool:
         """There is always room."""
         return False

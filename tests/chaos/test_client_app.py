@@ -51,7 +51,7 @@ def test_browsers_of_a_client_app_that_crashes_are_told_and_the_others_notice_no
 
 def test_a_browser_that_has_sent_and_read_much_before_is_told_as_well(system: System) -> None:
     with connection(system.port) as browser:
-        for _ in range(15):
+        for _ in range(8):
             browser.request("GET", "/static/style.css", headers={"Cookie": "a" * 300})
             assert browser.getresponse().read()
         browser.request("GET", f"/call?id=much-{time.time()}&seconds=20&timeout=25")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -331,9 +332,26 @@ class Long(WebMessageHandler):
         self.set_body("x" * 20_000_000)
         return self.render()
 
+class OnePiece(WebMessageHandler):
+    def get(self):
+        self.set_body(iter(["x" * 20_000_000]))
+        return self.render()
+
 wsgi_connection._Handler.idle = 0.3
-Brubeck(wsgi_connection.WSGIConnection(%d), [(r"^/long$", Long)]).run()
+routes = [(r"^/long$", Long), (r"^/piece$", OnePiece)]
+Brubeck(wsgi_connection.WSGIConnection(%d), routes).run()
 """
+
+
+@pytest.fixture
+def impatient_port(start_python: Callable[..., Program], tmp_path: Path) -> Iterator[int]:
+    """Where our own server closes connections after a third of a second."""
+    port = free_port()
+    (tmp_path / "idle_app.py").write_text(IDLE_APP % port)
+    app = start_python(tmp_path / "idle_app.py")
+    app.wait_until_it_says("listening")
+    yield port
+    assert "Traceback" not in app.said
 
 
 @pytest.mark.parametrize(
@@ -346,20 +364,24 @@ Brubeck(wsgi_connection.WSGIConnection(%d), [(r"^/long$", Long)]).run()
     ],
 )
 def test_our_own_server_lets_go_of_browsers_that_neither_send_nor_read(
-    start_python: Callable[..., Program], tmp_path: Path, said: str
+    impatient_port: int, said: str
 ) -> None:
-    # Given
-    port = free_port()
-    (tmp_path / "idle_app.py").write_text(IDLE_APP % port)
-    app = start_python(tmp_path / "idle_app.py")
-    app.wait_until_it_says("listening")
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as browser:
-        # When
+    with socket.create_connection(("127.0.0.1", impatient_port), timeout=30) as browser:
         browser.sendall(said.encode())
-        eventually(lambda: connections_to(port), "it is there", seconds=10)
-        # Then
-        eventually(lambda: not connections_to(port), "it is closed", seconds=10)
-    assert "Traceback" not in app.said
+        eventually(lambda: connections_to(impatient_port), "it is there", seconds=10)
+        eventually(lambda: not connections_to(impatient_port), "it is closed", seconds=10)
+
+
+@pytest.mark.parametrize("path", ["/long", "/piece"])
+def test_our_own_server_waits_for_browsers_that_read_slowly(impatient_port: int, path: str) -> None:
+    received = 0
+    with connection(impatient_port) as browser:
+        browser.request("GET", path)
+        response = browser.getresponse()
+        while part := response.read(1_000_000):
+            received += len(part)
+            time.sleep(0.1)
+    assert received == 20_000_000
 
 
 def connections_to(port: int) -> list[str]:

@@ -46,14 +46,14 @@ def serve() -> Iterator[Callable[..., Service]]:
 
 
 @pytest.fixture
-def serve_apart(started: ExitStack, tmp_path: Path) -> Callable[[], tuple[str, Program]]:
+def serve_apart(started: ExitStack, tmp_path: Path) -> Callable[..., tuple[str, Program]]:
     """Starts `service_program` as a process: its address, and the process."""
 
-    def serve_apart() -> tuple[str, Program]:
+    def serve_apart(**environment: str) -> tuple[str, Program]:
         addr = free_address()
         folder = tmp_path / addr.rpartition(":")[2]
         folder.mkdir()
-        program = started.enter_context(python_program(PROGRAM, folder, ADDR=addr))
+        program = started.enter_context(python_program(PROGRAM, folder, ADDR=addr, **environment))
         program.wait_until_it_says("listens")
         return addr, program
 

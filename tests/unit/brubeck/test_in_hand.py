@@ -1,5 +1,6 @@
 """Messages in hand: exactly one answer each, in time, whatever the work does."""
 
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, ContextVar
@@ -263,6 +264,20 @@ def test_work_that_is_ended_gets_no_answer(answers: Answers) -> None:
     gevent.idle()
     assert answers.empty()
     assert job.was_abandoned
+
+
+def test_a_greenlet_that_waits_for_work_keeps_nothing_of_what_it_has_done(
+    answers: Answers,
+) -> None:
+    in_hand = InHand(1)
+    for _ in range(2):
+        job = JobOf(lambda: "done", answers.put)
+        in_hand.start(job, LONG)
+        assert answers.get(timeout=10) == "done"
+        gevent.idle()
+        done = weakref.ref(job)
+        del job
+        assert done() is None
 
 
 def test_work_that_is_ended_before_it_has_begun_never_begins(answers: Answers) -> None:

@@ -60,6 +60,7 @@ def test_the_reason_is_what_was_said_first(caplog: pytest.LogCaptureFixture) -> 
     "words",
     [
         "No connection adapters were found for 'htp://user:S3CRET@host:4318/v1/traces'",
+        "No connection adapters were found for 'htp://user:/S3CRET@@S3CRET@host:4318/v1/traces'",
         "Max retries exceeded with url: /v1/traces?key=S3CRET (Caused by NewConnectionError)",
         "Invalid header value 'Bearer S3CRET'",
     ],

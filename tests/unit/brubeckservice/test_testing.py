@@ -185,6 +185,7 @@ def test_a_call_that_does_not_wait_is_answered_before_it_returns(
     with stand_in(site, ADDR, tea_at_7):
         assert call_web(site, "POST", "/price/tea").body == b"asked"
         assert told == [(200, 7)]
+        assert site.finish_background(10.0) == 0
 
 
 def test_a_service_that_answers_with_an_error_is_no_error_of_the_call(
