@@ -135,7 +135,7 @@ class Replicas:
         return len(self._balance)
 
     def wait_for_first_attempt(self, seconds: float) -> None:
-        """Wait until there is a replica, or every one has been tried, or `seconds` are over."""
+        """Wait until it has been tried to reach every replica once, or `seconds` are over."""
         self._first_attempt_over.wait(min(seconds, FIRST_ATTEMPT_TIMEOUT))
 
     def take(self, avoid: Collection[Session] = ()) -> Session:
@@ -193,7 +193,7 @@ class Replicas:
         replica = self._replicas[session.endpoint]
         if session.ready:
             replica.failures = replica.refused = 0
-            self._first_attempt_over.set()
+            self._note_first_attempts()
         if replica.wanted and session.ready and not session.busy and not session.draining:
             self._balance.add(session, session.outstanding)
         else:
@@ -223,9 +223,12 @@ class Replicas:
         self._failure = error
         pause = RETRY_AFTER[min(replica.failures, len(RETRY_AFTER) - 1)]
         replica.failures += 1
+        self._note_first_attempts()
+        gevent.spawn_later(pause, self._open_session, replica)
+
+    def _note_first_attempts(self) -> None:
         if all(replica.tried for replica in self._replicas.values()):
             self._first_attempt_over.set()
-        gevent.spawn_later(pause, self._open_session, replica)
 
     # Replicas come and go
 

@@ -244,18 +244,6 @@ def test_a_name_that_nobody_knew_is_found_when_somebody_does(
 # What goes wrong while replicas are looked for
 
 
-def test_the_first_call_does_not_wait_for_a_replica_that_says_nothing(
-    serve: Serve, caller: Caller
-) -> None:
-    service = serve(ROUTES)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        addr = [service.addr, f"tcp://127.0.0.1:{silent.getsockname()[1]}"]
-
-        response, _ = caller.ask(addr, "/who", timeout=1)
-
-    assert response.body == {"addr": service.addr}
-
-
 def test_a_replica_that_no_connection_could_be_made_to_is_tried_again(
     serve: Serve, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
