@@ -25,11 +25,19 @@ if TYPE_CHECKING:
 _STATUSES = range(100, 600)
 
 _OF_A_BODY = frozenset(
-    (
-        *("accept-ranges", "content-disposition", "content-encoding", "content-language"),
-        *("cache-control", "content-location", "content-range", "content-type"),
-        *("etag", "expires", "last-modified"),
-    )
+    {
+        "accept-ranges",
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-location",
+        "content-range",
+        "content-type",
+        "etag",
+        "expires",
+        "last-modified",
+    }
 )
 """Headers of what a handler meant to answer, which are wrong for an error's page."""
 

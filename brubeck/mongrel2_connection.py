@@ -185,10 +185,10 @@ class Mongrel2Connection(Connection):
         False if it was dropped: no other part may follow, and Mongrel2 closes the connection,
         which is not kept open any more.
         """
-        browser = request.sender, request.conn_id
-        sent = self._publish(request.sender, mongrel2.reply(request.sender, browser[1:], data))
+        message = mongrel2.reply(request.sender, [request.conn_id], data)
+        sent = self._publish(request.sender, message)
         if not sent:
-            self._forget(browser)
+            self._forget((request.sender, request.conn_id))
         return sent
 
     # A request comes, its answer goes

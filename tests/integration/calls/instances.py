@@ -15,6 +15,7 @@ from brubeckservice.base import (
     ServiceResponse,
 )
 from brubeckservice.session import Session
+from brubeckservice.testing import NoConnection
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -87,24 +88,11 @@ class Service:
         close_connections_of(self.application)
 
 
-class _NoMessages:
-    """The connection of an application that nobody sends messages to."""
-
-    def recv_forever_ever(self, application: Brubeck) -> None:
-        raise NotImplementedError
-
-    def stop(self) -> None:
-        raise NotImplementedError
-
-    def health(self) -> str:
-        return "ok"
-
-
 class Caller(ServiceClientMixin):
     """Calls services, with an application that has `routes` for the responses."""
 
     def __init__(self, routes: Routes = (), *, passphrase: str = PASSPHRASE) -> None:
-        self.application = Brubeck(_NoMessages(), routes)
+        self.application = Brubeck(NoConnection(), routes)
         self._passphrase = passphrase
 
     def ask(
