@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import gevent
@@ -72,6 +73,9 @@ class Brubeck:
             with status 70 (see `brubeck.watchdog`); 0 for ever.
         metrics_port: port, of every address of this host, for `/metrics` (see
             `brubeck.metrics_port`); 0 for none, and then nothing is counted.
+
+    Raises:
+        ValueError: if `msg_conn` is missing, or something in `handler_tuples` is not a route.
     """
 
     def __init__(  # noqa: PLR0917  # in the order of the original's
@@ -221,16 +225,15 @@ class Brubeck:
         """
         pieces = response.pieces or ()
         try:
-            for piece in pieces:
-                if piece:
-                    send(piece.encode() if isinstance(piece, str) else piece)
+            # A generator is closed now, and not when somebody collects it.
+            with closing(pieces) if isinstance(pieces, Generator) else nullcontext():
+                for piece in pieces:
+                    if piece:
+                        send(piece.encode() if isinstance(piece, str) else piece)
             return response
         except BaseException as error:  # noqa: BLE001  # as in `handle`
             self._note_error(message, error)
             return cast(Response, message.error_reply(status_of(error)))
-        finally:
-            if isinstance(pieces, Generator):
-                pieces.close()  # now, and not when somebody collects it
 
     def refuse(self, message: Any, status_code: int, base_handler: type[MessageHandler]) -> Any:
         """The error answer to a message whose handler was not asked, or not in time."""
@@ -241,7 +244,11 @@ class Brubeck:
             return message.error_reply(status_code)
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then finish what is in hand; a second one ends at once."""
+        """Serve until SIGTERM or SIGINT, then finish what is in hand; a second one ends at once.
+
+        Raises:
+            SettingError: if an address or a port cannot be opened; it ends the program.
+        """
         logs.configure(self.log_level, self.log_format)
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self._stop)

@@ -16,13 +16,13 @@ from gevent.event import Event
 from brubeck.handlers import MessageHandler
 from brubeck.health import HEALTHY
 from brubeck.in_hand import InHand, Job
+from brubeck.message_job import MessageJob, RecordedJob
 from brubeck.metrics import UNMATCHED, Reading
 from brubeck.request import Request
 from brubeck.response import Response
 
 if TYPE_CHECKING:
     from brubeck.application import Brubeck
-    from brubeck.spans import ServerSpan
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class Connection:
         )
         if (metrics := self._application.metrics) is not None:
             pattern = self._application.pattern_of(request)
-            seconds = (request.answer_begun or now) - started
+            seconds = (request.head_sent_at or now) - started
             metrics.request_answered(
                 request.method, pattern, status_code, seconds, request.request_id
             )
@@ -155,78 +155,20 @@ class Connection:
         *,
         begin: Callable[[], object] | None = None,
         stream: Callable[[Job, Response], Response] | None = None,
-    ) -> "MessageJob":
+    ) -> MessageJob:
         """Have the application answer a message, once, within `seconds`.
 
-        `begin` is called first, where the message is handled. `stream` is given an answer whose
-        body comes piece by piece, and returns it, or an error's, when it has come to its end.
+        `begin` is called first, in the greenlet that handles the message. `stream` is given an
+        answer whose body comes piece by piece, and returns it, or an error's, when it has come to
+        its end.
         """
         application = self._application
         kind: Callable[..., MessageJob] = MessageJob
         context = None
         if application.tracing is not None:
             message, context, span = application.tracing.begin(application, message)
-            kind = MessageJob if span is None else partial(_RecordedJob, span)
+            kind = MessageJob if span is None else partial(RecordedJob, span)
         job = kind(application, message, base_handler, answer, begin=begin, stream=stream)
         job.context = context
         self._in_hand.start(job, seconds)
         return job
-
-
-class MessageJob(Job):
-    """A message that the application answers."""
-
-    __slots__ = ("_answer", "_application", "_base_handler", "_begin", "_stream", "message")
-
-    def __init__(
-        self,
-        application: "Brubeck",
-        message: Any,
-        base_handler: type[MessageHandler],
-        answer: Callable[[Any], Any],
-        *,
-        begin: Callable[[], object] | None,
-        stream: Callable[[Job, Response], Response] | None,
-    ) -> None:
-        super().__init__()
-        self._application = application
-        self.message = message
-        self._base_handler = base_handler
-        self._answer = answer
-        self._begin = begin
-        self._stream = stream
-
-    def work(self) -> Any:
-        """The application's answer."""
-        if self._begin is not None:
-            self._begin()
-        answer = self._application.handle(self.message, self._base_handler)
-        if self._stream is not None and answer.streamed:
-            return self._stream(self, answer)
-        return answer
-
-    def too_late(self) -> Any:
-        """Its answer where the handler took too long."""
-        return self._application.refuse(self.message, 504, self._base_handler)
-
-    def answer(self, result: Any) -> Any:
-        """Send it. Returns what was sent: an error's, if it could not be."""
-        return self._answer(result) or result
-
-
-class _RecordedJob(MessageJob):
-    """One of which there is a span."""
-
-    __slots__ = ("_span",)
-
-    def __init__(self, span: "ServerSpan", *what: Any, **how: Any) -> None:
-        super().__init__(*what, **how)
-        self._span = span
-
-    def answer(self, result: Any) -> Any:
-        result = super().answer(result)
-        self._span.answered(result.status_code)
-        return result
-
-    def abandoned(self) -> None:
-        self._span.abandoned()

@@ -109,7 +109,15 @@ def secrets(name: str) -> list[str]:
     Raises:
         SettingError: if there is no such file, or a secret is short or published.
     """
-    path = text(name)
+    return read_secrets(name, text(name))
+
+
+def read_secrets(name: str, path: str) -> list[str]:
+    """The lines of a file: a secret each, the one in use first; errors call it `name`.
+
+    Raises:
+        SettingError: as `secrets`.
+    """
     try:
         lines = Path(path).read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, ValueError) as error:

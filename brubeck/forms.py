@@ -35,20 +35,23 @@ def parse_form(content_type: str, body: bytes) -> Form:
     """
     kind, options = parse_options_header(content_type)
     if kind == "application/x-www-form-urlencoded":
-        return Form(parse_arguments(body.decode("latin-1")))
+        return Form(parse_arguments(body))
     if kind == "multipart/form-data":
         return _parse_multipart(options.get("boundary", ""), body)
     return Form()
 
 
-def parse_arguments(text: str) -> dict[str, list[str]]:
-    """The arguments of a query, or of a form that is encoded like one.
+def parse_arguments(data: bytes) -> dict[str, list[str]]:
+    """The arguments of a query, or of a form that is encoded like one (WHATWG URL, section 5.1).
+
+    They are UTF-8, percent-encoded or not.
 
     Raises:
         BadRequest: if there are more than `MAX_FIELDS`.
     """
-    if not text:
+    if not data:
         return {}
+    text = data.decode("utf-8", "replace")
     try:
         return parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:

@@ -54,7 +54,14 @@ class MessageHandler:
     """The names a message may call; no other attribute is ever looked up for one."""
 
     _SUCCESS_CODE = 200
+    _UPDATED_CODE = 200
+    _CREATED_CODE = 201
+    _MULTI_CODE = 207
+    _FAILED_CODE = 400
     _AUTH_FAILURE = 401
+    _FORBIDDEN = 403
+    _NOT_FOUND = 404
+    _NOT_ALLOWED = 405
     _SERVER_ERROR = 500
     _DEFAULT_STATUS = _SERVER_ERROR
 

@@ -34,8 +34,10 @@ class Job:
         self.key = 0
         self.greenlet: Any = None
         self.prolonged_until = 0.0
-        self.ended = self.late = False
-        """Whether what `work` returns is wanted no more; because the deadline came first."""
+        self.ended = False
+        """What `work` returns is not wanted any more: the deadline came, or nobody waits."""
+        self.late = False
+        """It was the deadline: what `too_late` returns is wanted instead."""
 
     def work(self) -> Any:
         """Do it. Answers its own errors: must not raise."""

@@ -31,18 +31,19 @@ class Leases:
     def __init__(self, socket: zmq.Socket[bytes], browsers: Collection[Browser]) -> None:
         self._socket = socket
         self._browsers = browsers
-        self._open = monkey.get_original("_thread", "allocate_lock")()
-        self._open.acquire()
+        # A lock of Python's own, held until `close`: gevent's do not work between native threads.
+        self._until_closed = monkey.get_original("_thread", "allocate_lock")()
+        self._until_closed.acquire()
         monkey.get_original("_thread", "start_new_thread")(self._renew_until_closed, ())
 
     def close(self) -> None:
         """End all leases, and close the socket soon."""
-        self._open.release()
+        self._until_closed.release()
 
     # In the native thread
 
     def _renew_until_closed(self) -> None:
-        while not self._open.acquire(timeout=INTERVAL):
+        while not self._until_closed.acquire(timeout=INTERVAL):
             # Once each would do, were it not that two applications could go on in step for ever,
             # each being told of the other's browsers.
             times = random.randint(1, 3)  # noqa: S311  # no secret

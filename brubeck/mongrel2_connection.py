@@ -51,7 +51,7 @@ class Mongrel2Connection(Connection):
     Both addresses are Mongrel2's (its `send_spec` and `recv_spec`).
 
     Raises:
-        ValueError: if one of them is none.
+        ValueError: if one of them is not an address.
     """
 
     def __init__(self, pull_addr: str, pub_addr: str) -> None:
@@ -251,11 +251,13 @@ class Mongrel2Connection(Connection):
         response, head = self._encoded(request, response)
         if not response.streamed:
             return response  # an error's: this one cannot be sent
-        request.answer_begun = time.monotonic()
+        request.head_sent_at = time.monotonic()
         if not self._send_part(request, head):
             return response  # nobody waits for it any more
 
         def send(piece: bytes) -> None:
+            if job.ended:  # and the handler goes on: nobody else may get what was meant for one
+                raise gevent.GreenletExit
             part = encode_chunk(piece) if request.takes_chunks else piece
             if not self._send_part(request, part):
                 raise gevent.GreenletExit
@@ -270,10 +272,10 @@ class Mongrel2Connection(Connection):
             self.dropped["too late"] += 1  # `_forget` ends such work; no other gets its answer
             return response
         self._jobs.pop(browser, None)
-        cut_short = request.answer_begun > 0 and not response.streamed
+        cut_short = request.head_sent_at > 0 and not response.streamed
         closing = cut_short or request.closes_after(response)
         sent = True
-        if not request.answer_begun:
+        if not request.head_sent_at:
             response, data = self._encoded(request, response)
             sent = self._send_part(request, data)
         elif request.takes_chunks and not cut_short:
@@ -307,9 +309,7 @@ class Mongrel2Connection(Connection):
         second = int(time.time())
         if second != self._date[0]:
             self._date = second, formatdate(second, usegmt=True)
-        server_headers = {"Date": self._date[1], "X-Request-ID": request.request_id}
-        if request.traceresponse:
-            server_headers["traceresponse"] = request.traceresponse
+        server_headers = {"Date": self._date[1], **request.id_headers}
         closing = request.closes_after(response)
         if request.version == "HTTP/1.0" and not closing:
             server_headers["Connection"] = "keep-alive"  # else the browser would not know

@@ -50,7 +50,7 @@ class Request:
         self.conn_id = conn_id
         self.request_id = request_id
         self.is_wsgi = is_wsgi
-        self.answer_begun = 0.0
+        self.head_sent_at = 0.0
         """When, on the monotonic clock, the head of a streamed answer was sent, if it has been: it
         can be cut, but not replaced."""
         self.method = headers.get("METHOD", "GET")
@@ -93,7 +93,7 @@ class Request:
 
     @cached_property
     def form(self) -> Form:
-        """The form in the body: empty if the body is none.
+        """The form in the body: empty if the body is not a form.
 
         Raises:
             BadRequest: if it cannot be read, or has too many parts.
@@ -107,7 +107,7 @@ class Request:
         Raises:
             BadRequest: if there are too many, or the form cannot be read.
         """
-        arguments = parse_arguments(self.headers.get("QUERY", ""))
+        arguments = parse_arguments(self.headers.get("QUERY", "").encode("latin-1", "replace"))
         for name, values in self.form.fields.items():
             arguments.setdefault(name, []).extend(values)
         return arguments
@@ -130,7 +130,7 @@ class Request:
         """The body, read as JSON.
 
         Raises:
-            BadRequest: if it is none.
+            BadRequest: if it is not JSON.
         """
         try:
             return msgspec.json.decode(self.body)
@@ -138,12 +138,12 @@ class Request:
             raise BadRequest(f"the body is not JSON: {error}") from None
 
     def get_argument(self, name: str, default: str | None = None, strip: bool = True) -> str | None:
-        """The last value of an argument, or `default`."""
+        """The last value of an argument, or `default`. Raises as `arguments`."""
         values = self.get_arguments(name, strip)
         return values[-1] if values else default
 
     def get_arguments(self, name: str, strip: bool = True) -> list[str]:
-        """All values of an argument, in their order."""
+        """All values of an argument, in their order. Raises as `arguments`."""
         values = self.arguments.get(name, [])
         return [value.strip() for value in values] if strip else values
 
@@ -162,6 +162,14 @@ class Request:
             return self.version == "HTTP/1.0"
         options = [option.strip().lower() for option in self.headers["connection"].split(",")]
         return "close" in options or (self.version == "HTTP/1.0" and "keep-alive" not in options)
+
+    @property
+    def id_headers(self) -> dict[str, str]:
+        """What every answer tells the browser of its request: its id and, if any, its trace."""
+        ids = {"X-Request-ID": self.request_id}
+        if self.traceresponse:
+            ids["traceresponse"] = self.traceresponse
+        return ids
 
     def closes_after(self, response: Response) -> bool:
         """Whether the connection ends with this answer: for want of chunks, that ends its body."""

@@ -49,6 +49,7 @@ def http_response(
 
     Raises:
         ValueError: if the status or a header cannot be sent, such as one with a line break.
+        TypeError: if the status message or the value of a header is not text.
     """
     content = body.encode() if isinstance(body, str) else body
     return encode(Response(code, status, headers or {}, content))
@@ -68,6 +69,7 @@ def encode(
 
     Raises:
         ValueError: if the status or a header cannot be sent, such as one with a line break.
+        TypeError: if the status message or the value of a header is not text.
     """
     lines = [f"HTTP/1.1 {response.status_code} {response.status_msg}"]
     lines += [f"{name}: {value}" for name, value in header_fields(response, server_headers or {})]
@@ -87,6 +89,7 @@ def header_fields(response: Response, server_headers: Mapping[str, str]) -> list
 
     Raises:
         ValueError: if the status or a header cannot be sent, such as one with a line break.
+        TypeError: if the status message or the value of a header is not text.
     """
     if not 100 <= response.status_code <= 599:
         raise ValueError(f"no HTTP status: {response.status_code}")

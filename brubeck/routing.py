@@ -21,9 +21,9 @@ class Route(NamedTuple):
     """A handler class or function, the arguments the url holds for it, and the rule's pattern."""
 
     target: Target
-    args: tuple[str, ...] = ()
-    kwargs: Mapping[str, str] = MappingProxyType({})
-    pattern: str = ""
+    args: tuple[str, ...]
+    kwargs: Mapping[str, str]
+    pattern: str
 
 
 CACHED = 256

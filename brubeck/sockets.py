@@ -53,8 +53,8 @@ class LoopSocket:
         self._loop = gevent.get_hub().loop
         self._descriptor = self._loop.io(socket.FD, _READABLE)
         self._descriptor.start(self._turn)
-        self._belt = self._loop.timer(1.0, 1.0)
-        self._belt.start(self._turn)
+        self._fallback_timer = self._loop.timer(1.0, 1.0)
+        self._fallback_timer.start(self._turn)
         self.closed = False
         self._looks_soon = False
         self._look_soon()
@@ -83,7 +83,7 @@ class LoopSocket:
         if not self.closed:
             self.closed = True
             self._descriptor.close()
-            self._belt.close()
+            self._fallback_timer.close()
             self._socket.close(linger)
 
     def _look_soon(self) -> None:

@@ -21,18 +21,6 @@ if TYPE_CHECKING:
 class WebMessageHandler(MessageHandler):
     """Answers a browser with a body and headers."""
 
-    _DEFAULT_STATUS = 500
-    _SUCCESS_CODE = 200
-    _UPDATED_CODE = 200
-    _CREATED_CODE = 201
-    _MULTI_CODE = 207
-    _FAILED_CODE = 400
-    _AUTH_FAILURE = 401
-    _FORBIDDEN = 403
-    _NOT_FOUND = 404
-    _NOT_ALLOWED = 405
-    _SERVER_ERROR = 500
-
     _DEFAULT_HEADERS: ClassVar[Mapping[str, str]] = {"X-Content-Type-Options": "nosniff"}
 
     body: str | bytes | Pieces = ""
@@ -45,7 +33,7 @@ class WebMessageHandler(MessageHandler):
         self,
         body: str | bytes | Pieces,
         headers: Mapping[str, HeaderValue] | None = None,
-        status_code: int = _SUCCESS_CODE,
+        status_code: int = 200,
     ) -> None:
         """Set the body, the status and, where given, headers of the answer.
 

@@ -99,9 +99,7 @@ class WSGIConnection(Connection):
         response = refusal or self._response(request, answer)
         # What follows a body that was refused need not be a request.
         closing = refusal is not None or self.stopping or request.closes_after(response)
-        server_headers = {"X-Request-ID": request.request_id}
-        if request.traceresponse:
-            server_headers["traceresponse"] = request.traceresponse
+        server_headers = request.id_headers
         if closing:
             server_headers["Connection"] = "close"
         try:
@@ -112,7 +110,7 @@ class WSGIConnection(Connection):
             headers = header_fields(response, server_headers)
         start_response(f"{response.status_code} {response.status_msg}", headers)
         if response.streamed:
-            request.answer_begun = time.monotonic()
+            request.head_sent_at = time.monotonic()
         try:
             if request.method != "HEAD" and not response.bodiless:
                 yield from self._pieces(answer) if response.streamed else _in_pieces(response.body)
@@ -154,6 +152,8 @@ class WSGIConnection(Connection):
             return response  # its head is all of it
 
         def send(piece: bytes) -> None:
+            if job.ended:  # and the handler goes on: nobody else may get what was meant for one
+                raise gevent.GreenletExit
             answer.send(piece)
             self._in_hand.prolong(job, self._application.request_timeout)
 

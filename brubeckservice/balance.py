@@ -21,9 +21,6 @@ class LeastBusy(Generic[T]):
     def __len__(self) -> int:
         return len(self._loads)
 
-    def __contains__(self, item: T) -> bool:
-        return item in self._loads
-
     def add(self, item: T, load: int = 0) -> None:
         """Let an item be chosen from now on."""
         self.discard(item)

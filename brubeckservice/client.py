@@ -42,7 +42,7 @@ class ServiceClientMixin:
         while they change it.
 
         Raises:
-            ValueError: if an address is none.
+            ValueError: if it is not an address.
         """
         self._services.register(addr, passphrase)
 
@@ -51,10 +51,10 @@ class ServiceClientMixin:
         self._services.unregister(addr)
 
     def check_service(self, addr: Addr) -> None:
-        """Return if a replica of the service would take a call now.
+        """Return if a replica of the service is there and takes calls, though it may be full now.
 
         Raises:
-            ServiceError: what a call would meet.
+            ServiceError: what a call would meet otherwise.
             LookupError: if the service is not registered.
         """
         connection = self._services.open(addr)
@@ -129,14 +129,13 @@ class ServiceClientMixin:
         services = self._services
         connection = services.open(addr)
         call = connection.call
-        application = getattr(self, "application", None)
         try:
-            if application is not None and (tracing := application.tracing) is not None:
+            if (tracing := _tracing(self)) is not None:
                 request, call = tracing.begin_call(addr, request, call)
             response = call(request, self._seconds(timeout), idempotent, on_progress, on_sent)
         finally:
             services.done_with(connection)
-        return response, _handle_response(application, request, response)
+        return response, _handle_response(self, request, response)
 
     def send_service_request_nowait(
         self,
@@ -195,7 +194,7 @@ class ServiceClientMixin:
             response = _failed(request, error)
         finally:
             self._services.done_with(connection)
-        _handle_response(getattr(self, "application", None), request, response)
+        _handle_response(self, request, response)
 
     def _seconds(self, timeout: float | None) -> float:
         return self.service_timeout if timeout is None else timeout
@@ -218,8 +217,9 @@ def _tracing(caller: object) -> "Tracing | None":
     return getattr(getattr(caller, "application", None), "tracing", None)
 
 
-def _handle_response(application: Any, request: ServiceRequest, response: ServiceResponse) -> Any:
+def _handle_response(caller: object, request: ServiceRequest, response: ServiceResponse) -> Any:
     """What the application's handler for a response returns; None where it has none."""
+    application = getattr(caller, "application", None)
     if application is None:
         return None
     if application.tracing is None or not request.traceparent.endswith(KEPT):

@@ -64,7 +64,7 @@ class ServiceClientConnection:
     """The service at `addr`: an address, or a sequence of them; so is its passphrase.
 
     Raises:
-        ValueError: if an address is none.
+        ValueError: if it is not an address.
     """
 
     def __init__(self, addr: str | Sequence[str], passphrase: str | Sequence[str]) -> None:
@@ -96,9 +96,9 @@ class ServiceClientConnection:
         """Send a request and wait, this greenlet only, at most `timeout` seconds.
 
         A call that a stopping replica refused goes to another one; so does, if it is
-        `idempotent`, one that was lost. `on_progress` and `on_sent` are called in this greenlet;
-        what is said while `on_progress` runs, it is told the newest of. What they raise ends the
-        call, is raised here as it is, and is no reason to try again.
+        `idempotent`, one that was lost. `on_progress` and `on_sent` are called in this greenlet.
+        Of what is reported while `on_progress` runs, only the newest reaches it. What they raise
+        ends the call, is raised here as it is, and causes no second attempt.
 
         Raises:
             ServiceError: one of its kinds, if there is no response.
@@ -147,12 +147,12 @@ class ServiceClientConnection:
             raise RuntimeError("a call from another thread, such as that of a cpu_bound method")
 
     def check(self, seconds: float = FIRST_ATTEMPT_TIMEOUT) -> None:
-        """Return if a replica would take a call now.
+        """Return if a replica is there and takes calls, though it may be full now.
 
         Waits at most `seconds` for the first attempt to reach them.
 
         Raises:
-            ServiceError: what a call would meet.
+            ServiceError: what a call would meet otherwise.
         """
         self.replicas.wait_for_first_attempt(seconds)
         self.replicas.give_back(self.replicas.take())

@@ -4,6 +4,7 @@ import brubeck.cooperative  # noqa: F401, I001  # first: nothing may keep an unp
 
 import argparse
 import getpass
+import itertools
 import json
 import logging
 import math
@@ -90,7 +91,7 @@ def call(connection: ServiceClientConnection, options: argparse.Namespace) -> in
             options.path, options.method, dict(options.arguments)
         )
         if options.nowait:
-            where = sys.stderr if options.json else sys.stdout  # there is JSON only
+            where = sys.stderr if options.json else sys.stdout  # which then holds JSON only
             print(f"calling, as {request.request_id}", file=where, flush=True)
         response = connection.call(
             request, options.timeout, options.idempotent, on_progress=_progress_bar()
@@ -113,16 +114,14 @@ def ping(connection: ServiceClientConnection, options: argparse.Namespace) -> in
 
 def top(connection: ServiceClientConnection, options: argparse.Namespace) -> int:
     """Print how each replica is, again and again."""
-    seconds = options.timeout
-    while options.times is None or options.times > 0:
-        states = _states(connection, seconds)
+    for number in itertools.count() if options.times is None else range(options.times):
+        if number > 0:
+            gevent.sleep(options.interval)
+        states = _states(connection, options.timeout)
         if sys.stdout.isatty():
             sys.stdout.write("\x1b[H\x1b[J")
         _print_states(states, as_json=options.json)
         sys.stdout.flush()
-        options.times = options.times and options.times - 1
-        if options.times != 0:
-            gevent.sleep(options.interval)
     return 0
 
 
@@ -153,9 +152,9 @@ def _connection(options: argparse.Namespace) -> Iterator[ServiceClientConnection
 
 
 def _passphrases(path: str | None) -> list[str]:
-    if path is not None:
-        os.environ[PASSPHRASE_VARIABLE] = path
     try:
+        if path is not None:
+            return environment.read_secrets("--passphrase-file", path)
         if os.environ.get(PASSPHRASE_VARIABLE):
             return environment.secrets(PASSPHRASE_VARIABLE)
         return [getpass.getpass("passphrase: ")]

@@ -3,16 +3,22 @@
 import time
 from collections.abc import Callable
 from contextvars import copy_context
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import gevent
+from gevent.threadpool import ThreadPool
 
 from brubeck.errors import status_of
 from brubeck.handlers import MessageHandler
 from brubeckservice import protocol
 from brubeckservice.progress import reporter
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
+
+THREADS = 10
+"""`cpu_bound` methods that run at a time: they share one interpreter."""
+
+_NOBODY_WAITS = float("-inf")
 
 
 class ServiceMessageHandler(MessageHandler):
@@ -54,7 +60,7 @@ class ServiceMessageHandler(MessageHandler):
             raise ValueError(f"progress is a fraction from 0 to 1, not {fraction}")
         report = reporter.get()
         if report is not None:
-            report(fraction, note)
+            report(float(fraction), note)  # of any kind that compares: True, a Fraction
 
     def render(self, status_code: int | None = None, **_kwargs: Any) -> ServiceResponse:
         """The response: the payload and the status, about the request's path.
@@ -86,9 +92,21 @@ class ServiceMessageHandler(MessageHandler):
         return partial(self._in_thread, method) if self.cpu_bound else method
 
     def _in_thread(self, method: Callable[..., Any], *args: str, **kwargs: str) -> Any:
-        in_this_context = partial(copy_context().run, method)
+        context = copy_context()
+
+        def work() -> Any:
+            if self._begun == _NOBODY_WAITS:  # any more, when it was this one's turn
+                return None
+            return context.run(method, *args, **kwargs)
+
         try:
-            return gevent.get_hub().threadpool.apply(in_this_context, args, kwargs)
-        except gevent.GreenletExit:  # nobody waits: the thread learns it by `seconds_left`
-            self._begun = float("-inf")
+            return _threads().apply(work)
+        except gevent.GreenletExit:  # the thread learns it by `seconds_left`
+            self._begun = _NOBODY_WAITS
             raise
+
+
+@cache
+def _threads() -> ThreadPool:
+    """Threads of their own: the event loop's look up names, which must not wait for these."""
+    return ThreadPool(THREADS)

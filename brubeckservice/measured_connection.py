@@ -39,7 +39,7 @@ class MeasuredConnection(ServiceClientConnection):
                 self, request, timeout, idempotent, on_progress, on_sent
             )
         except BaseException as error:
-            # Of those that are no ServiceError, two say that it cannot be sent.
+            # TypeError and ValueError: it could not be encoded. Others: whoever called was ended.
             failed = isinstance(error, ServiceError | TypeError | ValueError)
             labels = self.name, type(error).__name__ if failed else ABANDONED
             self._durations.observe(labels, monotonic() - started, request.request_id)

@@ -60,9 +60,10 @@ class Welcome(Struct, frozen=True, array_like=True, tag="welcome"):
 
 
 class Goodbye(Struct, frozen=True, array_like=True, tag="goodbye"):
-    """The service ends the session, or does not begin one."""
+    """The service ends the session, or does not begin one: if `full`, for want of room."""
 
     reason: Text
+    full: bool = False
 
 
 class Ping(Struct, frozen=True, array_like=True, tag="ping"):
@@ -245,6 +246,16 @@ def encode(message: FromCaller | FromService) -> bytes:
 def join(messages: Sequence[bytes]) -> bytes:
     """One frame of several encoded messages."""
     return b"[" + b",".join(messages) + b"]"
+
+
+def answer_to(request: ServiceRequest, response: ServiceResponse) -> ServiceResponse:
+    """The response, as one to this request.
+
+    A handler may have kept it from another call, or hand on another service's.
+    """
+    if response.id == request.id and response.path == request.path:
+        return response
+    return replace(response, id=request.id, path=request.path, request_id=request.request_id)
 
 
 def _check(message: ServiceRequest | ServiceResponse) -> None:

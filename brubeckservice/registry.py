@@ -33,7 +33,7 @@ class Services:
         """Make a service known; nothing happens if it is known already.
 
         Raises:
-            ValueError: if the address is none.
+            ValueError: if it is not an address.
         """
         if self._resources is None:
             self._passphrases.setdefault(_key(addr), passphrase)

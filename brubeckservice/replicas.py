@@ -28,6 +28,7 @@ from brubeckservice.session import Answer, Session
 logger = logging.getLogger(__name__)
 
 RESOLVE_INTERVAL = 1.0
+"""Seconds between two looks at what the addresses stand for."""
 FIRST_ATTEMPT_TIMEOUT = 5.0
 """Seconds a call may wait for the first attempt to reach the service."""
 RETRY_AFTER = (0.1, 0.2, 0.4, 0.8, 1.0)
@@ -63,10 +64,12 @@ class _Replica:
         self.session: Session | None = None
         self.failures = 0
         """Attempts that failed since the last welcome."""
-        self.passphrase = 0
-        """The index of the one it is tried with."""
-        self.refused = 0
-        """Passphrases it has refused since the last welcome or failure."""
+        self.key_index = 0
+        """Which passphrase it is tried with."""
+        self.passphrases_refused = 0
+        """How many, since the last welcome or failure."""
+        self.logged: type[ServiceError] | None = None
+        """The kind of failure that the log has told of since the last welcome."""
         self.error: ServiceError | None = None
         """Why there is no session that is ready."""
         self.wanted = True
@@ -98,7 +101,7 @@ class _Replica:
 
 
 class Replicas:
-    """The replicas at some addresses; its length is the number that calls may be given to.
+    """The replicas at some addresses; its length is the number that are neither busy nor draining.
 
     Args:
         addresses: `tcp://host:port` or `ipc://path`; a host name stands for all its addresses.
@@ -107,7 +110,7 @@ class Replicas:
         on_loss: told, in the event loop, of every session that ended, and why.
 
     Raises:
-        ValueError: if an address is none.
+        ValueError: if one of them is not an address.
     """
 
     def __init__(
@@ -118,7 +121,7 @@ class Replicas:
         on_loss: Callable[[Session, ServiceError], None],
     ) -> None:
         self.addresses = addresses
-        self.session_answered = on_answer
+        self.session_answered = on_answer  # as SessionOwner has it: handed on as it is
         self._on_loss = on_loss
         self._endpoints: dict[Address, set[str]] = {parse_address(a): set() for a in addresses}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
@@ -179,9 +182,11 @@ class Replicas:
         name = ", ".join(self.addresses)
         if any(session.ready for session in self._sessions()):
             raise ServiceRefused(f"every replica of {name} is stopping")
-        operators = (ServiceAuthError, ServiceProtocolError)  # waiting will not mend these
-        kind = type(self._failure) if isinstance(self._failure, operators) else ServiceUnavailable
-        raise kind(f"no replica of {name}: {self._failure}")
+        telling = (ServiceAuthError, ServiceProtocolError, ServiceRefused)
+        kind = type(self._failure) if isinstance(self._failure, telling) else ServiceUnavailable
+        error = kind(f"no replica of {name}: {self._failure}")
+        error.may_have_run = False  # whatever kind it is: the call was not sent
+        raise error
 
     def _sessions(self) -> list[Session]:
         return [r.session for r in self._replicas.values() if r.session is not None]
@@ -192,7 +197,8 @@ class Replicas:
         """Let a session be chosen, or no more."""
         replica = self._replicas[session.endpoint]
         if session.ready:
-            replica.failures = replica.refused = 0
+            replica.failures = replica.passphrases_refused = 0
+            replica.logged = None
             self._note_first_attempts()
         if replica.wanted and session.ready and not session.busy and not session.draining:
             self._balance.add(session, session.outstanding)
@@ -207,9 +213,9 @@ class Replicas:
         replica.session = None
         if isinstance(error, ServiceAuthError):
             replica.error = error
-            replica.passphrase = (replica.passphrase + 1) % len(self._keys)
-            replica.refused += 1
-            if replica.refused < len(self._keys):  # no failure as long as another one may do
+            replica.key_index = (replica.key_index + 1) % len(self._keys)
+            replica.passphrases_refused += 1
+            if replica.passphrases_refused < len(self._keys):  # another one may do
                 gevent.spawn(self._open_session, replica)
                 return
         self._try_later(replica, error)
@@ -217,9 +223,10 @@ class Replicas:
     def _try_later(self, replica: _Replica, error: ServiceError) -> None:
         """Open a session again, after a pause that grows with each failure."""
         replica.error = error
-        replica.refused = 0
-        if replica.failures == 0 or type(error) is not type(self._failure):
-            logger.warning("%s", error)  # once, not at every attempt that follows
+        replica.passphrases_refused = 0
+        if type(error) is not replica.logged:  # once, not at every attempt that follows
+            replica.logged = type(error)
+            logger.warning("%s", error)
         self._failure = error
         pause = RETRY_AFTER[min(replica.failures, len(RETRY_AFTER) - 1)]
         replica.failures += 1
@@ -276,7 +283,7 @@ class Replicas:
 
     def _open_session(self, replica: _Replica) -> None:
         if not self._closed and self._replicas.get(replica.endpoint) is replica:
-            keys = self._keys[replica.passphrase]
+            keys = self._keys[replica.key_index]
             try:
                 replica.session = Session(self._context, replica.endpoint, keys, self)
             except zmq.ZMQError as error:  # no descriptor is free, or no such path can be

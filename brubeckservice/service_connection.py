@@ -18,10 +18,11 @@ import zmq
 from msgspec.structs import replace
 
 from brubeck import __version__
-from brubeck.connection import Connection, MessageJob
+from brubeck.connection import Connection
 from brubeck.environment import MIN_SECRET_CHARACTERS, PUBLISHED_SECRETS, SettingError
 from brubeck.health import HEALTHY
 from brubeck.logs import Occasionally
+from brubeck.message_job import MessageJob
 from brubeck.metrics import UNMATCHED, Reading
 from brubeck.sockets import LoopSocket, terminate
 from brubeckservice import protocol
@@ -44,36 +45,40 @@ from brubeckservice.protocol import (
     Welcome,
 )
 from brubeckservice.queueing_delay import QueueingDelay
-from brubeckservice.zap import DOMAIN, Doorkeeper
+from brubeckservice.zap import DOMAIN, ZapHandler
 
 logger = logging.getLogger(__name__)
 
 SOFTWARE = f"brubeck-services {__version__}"
 MAX_IN_FLIGHT = 5000
+"""Calls that are executed at a time, unless it is said otherwise."""
 MAX_SESSIONS = 1000
+"""Callers that are connected at a time."""
 NOTICE = 0.2
 """Seconds from telling the callers that the service is stopping to its end, at least."""
 GRACE = 0.2
 """Seconds a handler has beyond the time of its call: the caller must be the first to give up."""
 FORGET_AFTER = 30.0
-"""Seconds of silence after which a caller's session is forgotten; callers ping every second."""
+"""Seconds without a ping after which a caller's session is forgotten, whatever else it sends;
+callers ping every second."""
 DOUBT_AFTER = 2.0
-"""Seconds of silence after which a caller with calls in hand is said something, to learn whether
-its connection is still there: ROUTER does not tell of one that ends."""
+"""Seconds without a ping after which a caller with calls in hand is sent a PONG: that fails if
+its connection has gone, and ROUTER does not tell of it otherwise."""
 DOUBT_WHEN_FULL = 1.0
-"""The same for all callers while there are `MAX_SESSIONS`: some open one for each call. Not at
-other times: a caller takes what it hears for a sign that it is heard, and it may not be."""
+"""The same for all callers while there are `MAX_SESSIONS`, to find room: some open one for each
+call. Not at other times: a caller takes the PONG for a sign that what it says is read, and this
+process may have been frozen."""
 LAST_WORDS = 1.0
 """Seconds in which the callers may read what a service that ends has still to say."""
 
 
 class _Caller:
-    """One caller's connection: its queue of replies, and what it was last heard to say."""
+    """One caller's connection: its queue of replies, and when it last pinged."""
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
-        self.heard = time.monotonic()
-        self.delay = QueueingDelay(self.heard)
+        self.pinged = time.monotonic()
+        self.delay = QueueingDelay(self.pinged)
         self.last_id = 0
         self.jobs: dict[int, MessageJob] = {}
         """The calls being executed, by their ids."""
@@ -86,7 +91,7 @@ class ServiceConnection(Connection):
         max_in_flight: requests being executed at a time; more are refused.
 
     Raises:
-        ValueError: if the address is none, or `max_in_flight` less than one.
+        ValueError: if it is not an address, or `max_in_flight` is less than one.
     """
 
     def __init__(self, addr: str, passphrase: str, *, max_in_flight: int = MAX_IN_FLIGHT) -> None:
@@ -121,12 +126,12 @@ class ServiceConnection(Connection):
 
     def close(self) -> None:
         """Send what is waiting to be sent, and close the sockets."""
-        self._clock.close()
+        self._silence_timer.close()
         end = time.monotonic() + LAST_WORDS
         while any(caller.outbox for caller in self._callers.values()) and time.monotonic() < end:
             gevent.sleep(0.01)
         self._router.close(linger=1000)
-        self._doorkeeper.close()
+        self._zap_handler.close()
         terminate(self._context)
 
     def _open(self) -> None:
@@ -134,7 +139,7 @@ class ServiceConnection(Connection):
             logger.warning("the passphrase is short or published: good for a demonstration only")
         keys = derive_keys(self._passphrase)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._doorkeeper = Doorkeeper(self._context, keys.caller.public)
+        self._zap_handler = ZapHandler(self._context, keys.caller.public)
         router = self._context.socket(zmq.ROUTER)
         router.set(zmq.CURVE_SERVER, 1)
         router.set(zmq.CURVE_SECRETKEY, keys.service.secret)
@@ -145,17 +150,17 @@ class ServiceConnection(Connection):
         router.set(zmq.MAXMSGSIZE, protocol.MAX_FRAME_BYTES + CURVE_BYTES)
         router.set(zmq.HANDSHAKE_IVL, 3000)
         router.set(zmq.BACKLOG, 1024)
-        self._doorkeeper.watch(router)
+        self._zap_handler.watch(router)
         try:
             router.bind(self._endpoint)
         except zmq.ZMQError as error:
             router.close(linger=0)
-            self._doorkeeper.close()
+            self._zap_handler.close()
             self._context.term()
             raise SettingError(f"cannot listen: {error}") from None
         self._router = LoopSocket(router, self._on_frames)
-        self._clock = gevent.get_hub().loop.timer(1.0, 1.0)
-        self._clock.start(self._look_after_silent_callers)
+        self._silence_timer = gevent.get_hub().loop.timer(1.0, 1.0)
+        self._silence_timer.start(self._look_after_silent_callers)
         logger.info("%s listens at %s", self.instance, self.addr)
 
     def _refuse_new_work(self) -> None:
@@ -195,7 +200,7 @@ class ServiceConnection(Connection):
             reason = f"no common version: this service speaks {protocol.VERSION}"
             self._turn_away(identity, reason)
         elif not self._has_room():
-            self._turn_away(identity, "too many sessions")
+            self._turn_away(identity, "too many sessions", full=True)
         else:
             outbox = Outbox(partial(self._send_frame, identity))
             self._callers[identity] = _Caller(outbox)
@@ -208,14 +213,15 @@ class ServiceConnection(Connection):
             self._look_after_silent_callers()
         return len(self._callers) < MAX_SESSIONS
 
-    def _turn_away(self, identity: bytes, reason: str) -> None:
+    def _turn_away(self, identity: bytes, reason: str, *, full: bool = False) -> None:
         """Say goodbye to who has no session, and so no outbox: it reads that now or never."""
-        if not self._send_frame(identity, protocol.join([protocol.encode(Goodbye(reason))])):
+        goodbye = protocol.encode(Goodbye(reason, full))
+        if not self._send_frame(identity, protocol.join([goodbye])):
             self.dropped["unread"] += 1
 
     def _pong(self, caller: _Caller, ping: Ping) -> None:
-        caller.heard = time.monotonic()
-        _waited(caller, ping, caller.heard)
+        caller.pinged = time.monotonic()
+        _waited(caller, ping, caller.pinged)
         self._say(caller.outbox, Pong(ping.number, len(self._in_hand), self.stopping))
 
     def _start(self, caller: _Caller, request: ServiceRequest) -> None:
@@ -270,6 +276,7 @@ class ServiceConnection(Connection):
     ) -> ServiceResponse:
         caller.jobs.pop(request.id, None)
         extra = {"request_id": request.request_id}
+        response = protocol.answer_to(request, response)
         try:
             message = protocol.encode(response)
         except (TypeError, ValueError) as error:
@@ -307,7 +314,7 @@ class ServiceConnection(Connection):
         full = len(self._callers) >= MAX_SESSIONS
         doubt_after = DOUBT_WHEN_FULL if full else DOUBT_AFTER
         for identity, caller in list(self._callers.items()):
-            silent = now - caller.heard
+            silent = now - caller.pinged
             if silent > FORGET_AFTER:
                 self._forget(identity)
             elif silent > doubt_after and (full or caller.jobs):

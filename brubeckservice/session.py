@@ -23,6 +23,7 @@ from brubeckservice.errors import (
     ServiceError,
     ServiceLost,
     ServiceProtocolError,
+    ServiceRefused,
     ServiceUnavailable,
 )
 from brubeckservice.keys import CURVE_BYTES, Keys
@@ -41,6 +42,7 @@ from brubeckservice.protocol import (
 logger = logging.getLogger(__name__)
 
 PING_INTERVAL = 1.0
+"""Seconds between two pings."""
 BUSY_AFTER = 2.0
 """Seconds without a word from the application after which a replica counts as busy."""
 WELCOME_TIMEOUT = 3.0
@@ -113,8 +115,8 @@ class Session:
         self._monitor = LoopSocket(monitor, self._on_event)
         self._socket = LoopSocket(socket, self._on_frame)
         self._outbox = Outbox(self._send_frame)
-        self._clock = gevent.get_hub().loop.timer(PING_INTERVAL, PING_INTERVAL)
-        self._clock.start(self._on_clock)
+        self._ping_timer = gevent.get_hub().loop.timer(PING_INTERVAL, PING_INTERVAL)
+        self._ping_timer.start(self._on_clock)
         try:
             socket.connect(endpoint)
         except zmq.ZMQError:
@@ -144,7 +146,7 @@ class Session:
         if not self.closed:
             self.closed = True
             self.ready = False
-            self._clock.close()
+            self._ping_timer.close()
             self._outbox.clear()
             self._raw_socket.disable_monitor()
             self._monitor.close()
@@ -177,7 +179,9 @@ class Session:
                 self._end(ServiceUnavailable(f"no welcome from {self.endpoint}"))
             return
         self._ping()
-        self._set(busy=now - self._heard > BUSY_AFTER, draining=self.draining)
+        silent = now - self._heard
+        # Looked at once in a ping's interval: now, if that is nearer to the time than the next one.
+        self._set(busy=silent > BUSY_AFTER - PING_INTERVAL / 2, draining=self.draining)
 
     def _ping(self) -> None:
         self._pinged = next(self._pings), time.monotonic()
@@ -206,8 +210,7 @@ class Session:
                 case Welcome():
                     self._on_welcome(message)
                 case Goodbye():
-                    kind = ServiceLost if self.ready else ServiceProtocolError
-                    self._end(kind(f"{self.endpoint} said: {message.reason}"))
+                    self._on_goodbye(message)
 
     def _on_welcome(self, welcome: Welcome) -> None:
         if welcome.version != protocol.VERSION:
@@ -222,6 +225,12 @@ class Session:
         self._ping()
         logger.info("connected to %s", self)
         self._owner.session_changed(self)
+
+    def _on_goodbye(self, goodbye: Goodbye) -> None:
+        kind: type[ServiceError] = ServiceRefused if goodbye.full else ServiceProtocolError
+        if self.ready:
+            kind = ServiceLost
+        self._end(kind(f"{self.endpoint} said: {goodbye.reason}"))
 
     def _on_pong(self, pong: Pong) -> None:
         number, sent = self._pinged

@@ -52,6 +52,7 @@ def call_web(
         TypeError, ValueError: if the answer cannot be sent, such as one with a line break in a
             header.
     """
+    url = url.encode().decode("latin-1")  # as a server reads it
     path, _, query = url.partition("?")
     server = {"METHOD": method, "PATH": path, "URI": url, "QUERY": query, "VERSION": "HTTP/1.1"}
     browser = {name.lower(): value for name, value in (headers or {}).items()}
@@ -179,5 +180,6 @@ def _over_the_wire(
     response = answer(received)  # type: ignore[arg-type]  # what was sent
     if not isinstance(response, ServiceResponse):
         raise TypeError(f"{response!r} is no ServiceResponse")
+    response = protocol.answer_to(request, response)
     (returned,), _ = protocol.read_from_service(protocol.join([protocol.encode(response)]))
     return returned  # type: ignore[return-value]  # what was answered

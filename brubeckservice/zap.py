@@ -18,7 +18,7 @@ DOMAIN = b"brubeck-services"
 logger = logging.getLogger(__name__)
 
 
-class Doorkeeper:
+class ZapHandler:
     """Answers the authentication requests of one context."""
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", caller_key: bytes) -> None:

@@ -3,9 +3,10 @@
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
-from gevent import sleep
+from gevent import GreenletExit, sleep
 
 from brubeck.connections import Mongrel2Connection, WSGIConnection
 from brubeck.request_handling import Brubeck, WebMessageHandler, render
@@ -59,6 +60,23 @@ class Flood(WebMessageHandler):
             logger.info("the flood is over")
 
 
+class Stubborn(WebMessageHandler):
+    """Goes on though it is told to end."""
+
+    def get(self) -> Any:
+        self.set_body(self.pieces())
+        return self.render()
+
+    def pieces(self) -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"a piece"
+                with suppress(GreenletExit):
+                    sleep(0.1)
+        finally:
+            logger.info("the stubborn one is over")
+
+
 class Nothing(WebMessageHandler):
     """Has no piece at all, or one too many for its status."""
 
@@ -94,6 +112,7 @@ app = Brubeck(
         (r"^/count$", Count),
         (r"^/flood$", Flood),
         (r"^/slow$", Slow),
+        (r"^/stubborn$", Stubborn),
         (r"^/nothing/(\d+)$", Nothing),
         (r"^/bad-header$", BadHeader),
         (r"^/function$", function),

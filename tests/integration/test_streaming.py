@@ -167,6 +167,14 @@ def test_the_stream_of_a_browser_that_left_is_ended(server: Server) -> None:
     server.app.wait_until_it_says("the count is over")
 
 
+def test_a_stream_that_will_not_end_is_ended_when_its_browser_has_left(server: Server) -> None:
+    with connection(server.port) as browser:
+        browser.request("GET", "/stubborn")
+        browser.getresponse().read1()
+
+    server.app.wait_until_it_says("the stubborn one is over")
+
+
 def test_a_stream_is_counted_by_how_it_ended(server: Server) -> None:
     def count(name: str) -> dict[tuple[str, ...], float]:
         counted = values(server.metrics_port, name)

@@ -123,6 +123,25 @@ def test_many_calls_at_once_each_get_their_own_answer(serve: Serve, new_caller: 
     assert answers == [[number, n] for n in range(100) for number in range(2)]
 
 
+@pytest.mark.parametrize("path", ["/p", "/of-another"])
+def test_a_response_that_a_handler_has_from_elsewhere_answers_the_call_it_is_returned_for(
+    serve: Serve, caller: Caller, path: str
+) -> None:
+    from_elsewhere = ServiceResponse(2, 200, "kept", path, body={"a": 1}, request_id="another")
+
+    class HandsOn(ServiceMessageHandler):
+        def request(self) -> ServiceResponse:
+            return from_elsewhere
+
+    service = serve([("^/p$", HandsOn)])
+
+    for _ in range(3):  # calls 1 to 3
+        response, _ = caller.ask(service.addr, "/p", timeout=5)
+
+        assert response.path == "/p"
+        assert response.body == {"a": 1}
+
+
 def test_a_call_blocks_nobody_but_its_caller(serve: Serve, caller: Caller) -> None:
     service = serve()
     caller.ask(service.addr)

@@ -182,7 +182,7 @@ def test_who_calls_before_hello_is_told_goodbye_and_nothing_is_executed(
     peer = raw_caller(service.addr)
 
     peer.say(call(1))
-    assert peer.hear("goodbye") == ["goodbye", "no session: say hello first"]
+    assert peer.hear("goodbye") == ["goodbye", "no session: say hello first", False]
     peer.say(["ping", 1])
     assert peer.hear("goodbye")
     assert peer.greet()
@@ -258,7 +258,7 @@ def test_who_speaks_no_common_version_is_told_which_one_is_spoken(
 
     peer.say(["hello", versions])
 
-    assert peer.hear("goodbye") == ["goodbye", "no common version: this service speaks 1"]
+    assert peer.hear("goodbye") == ["goodbye", "no common version: this service speaks 1", False]
     assert service.callers == 0
 
 
@@ -283,7 +283,7 @@ def test_past_the_bound_of_sessions_a_caller_is_told_goodbye(
     peer = raw_caller(service.addr)
     peer.say(["hello", [1]])
 
-    assert peer.hear("goodbye") == ["goodbye", "too many sessions"]
+    assert peer.hear("goodbye") == ["goodbye", "too many sessions", True]
     assert service.callers == 2
 
 

@@ -681,13 +681,46 @@ def test_a_service_of_another_version_is_a_protocol_error(
 ) -> None:
     service = raw_service(greeting=greeting)
 
-    with gevent.Timeout(5), pytest.raises(ServiceProtocolError, match="version"):
+    with gevent.Timeout(5), pytest.raises(ServiceProtocolError, match="version") as caught:
         caller.ask(service.addr, timeout=60)
 
     assert service.calls == []
+    assert not caught.value.may_have_run
+
+
+def test_a_service_that_has_all_the_callers_it_takes_refuses(
+    raw_service: StartRawService, caller: Caller
+) -> None:
+    service = raw_service(greeting=["goodbye", "too many sessions", True])
+
+    with gevent.Timeout(5), pytest.raises(ServiceRefused, match="too many sessions") as caught:
+        caller.ask(service.addr, timeout=60)
+
+    assert service.calls == []
+    assert not caught.value.may_have_run
 
 
 # Busy
+
+
+@pytest.mark.parametrize(
+    ("seconds", "busy"),
+    [
+        pytest.param(0.99, False, id="one ping without an answer"),
+        pytest.param(1.98, True, id="two"),
+    ],
+)
+def test_a_service_is_busy_two_seconds_after_it_was_heard_last(
+    serve: Serve, caller: Caller, monkeypatch: pytest.MonkeyPatch, seconds: float, busy: bool
+) -> None:
+    service = serve()
+    caller.ask(service.addr)
+    (at_service,) = caller.sessions(service.addr)
+    monkeypatch.setattr(at_service, "_heard", time.monotonic() - seconds)
+
+    at_service._on_clock()
+
+    assert at_service.busy == busy
 
 
 def test_a_service_that_computes_in_a_thread_answers_others_and_never_looks_busy(

@@ -274,6 +274,20 @@ def test_a_path_that_is_too_long_is_said_to_be_so_and_other_addresses_are_used(
     assert who_answers(caller, addr, 2) == {service.addr: 2}
 
 
+def test_each_replica_that_cannot_be_reached_is_told_of_once(
+    serve: Serve, caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    stranger = serve(ROUTES, passphrase="a passphrase of somebody else")
+    addr = [stranger.addr, free_address()]
+    (connection := caller.connection(addr)).replicas.wait_for_first_attempt(5)
+
+    replicas = connection.replicas._replicas.values()
+    eventually(lambda: all(r.failures > 3 for r in replicas), "they are tried again", seconds=10)
+
+    told = [r for r in caplog.records if r.name == "brubeckservice.replicas"]
+    assert len(told) == len(addr)
+
+
 @pytest.mark.parametrize("what", ["resolve", "derive_keys"])
 def test_looking_for_replicas_goes_on_whatever_happens_and_shows_no_passphrase(
     serve: Serve,

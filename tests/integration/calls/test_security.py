@@ -202,7 +202,7 @@ def test_a_peer_with_a_foreign_key_is_told_to_the_operator(
     )
 
 
-def test_without_a_doorkeeper_nobody_gets_in(
+def test_without_a_zap_handler_nobody_gets_in(
     serve: Serve, raw_caller: NewRawCaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Absent:
@@ -215,7 +215,7 @@ def test_without_a_doorkeeper_nobody_gets_in(
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(service_connection, "Doorkeeper", Absent)
+    monkeypatch.setattr(service_connection, "ZapHandler", Absent)
     service = serve()
 
     peer = raw_caller(service.addr)

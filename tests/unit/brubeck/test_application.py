@@ -4,7 +4,7 @@ import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -329,6 +329,33 @@ def test_an_error_with_a_status_is_logged_in_one_line(caplog: pytest.LogCaptureF
 
 
 # Settings
+
+
+class Stubborn(WebMessageHandler):
+    """Streams, and goes on where it should end."""
+
+    def get(self) -> Any:
+        self.set_body(self.pieces())
+        return self.render()
+
+    def pieces(self) -> Iterator[str]:
+        try:
+            yield "a piece"
+        except GeneratorExit:
+            yield "sorry"
+
+
+def test_a_stream_that_does_not_end_when_it_is_closed_is_an_error_of_its_own() -> None:
+    application = brubeck((r"^/$", Stubborn))
+    asked = request()
+
+    def send(_: bytes) -> None:
+        raise ConnectionError
+
+    ended = application.stream(asked, application.handle(asked), send)
+
+    assert ended.status_code == 500
+    assert not ended.streamed
 
 
 def test_an_application_needs_a_connection() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -368,6 +369,82 @@ def test_an_answer_of_which_a_piece_was_dropped_gets_no_other_piece_and_no_end(
     assert served.mongrel2.reads_nothing()
     assert pieces == ["one", "lost", "closed"]
     assert not served.connection._browsers, "Mongrel2 would not close the connection"
+
+
+def test_a_stream_whose_mongrel2_has_gone_reaches_nobody_behind_the_next(serve: Serve) -> None:
+    # Given
+    go_on = Event()
+
+    class Stream(WebMessageHandler):
+        def get(self) -> Any:
+            self.set_body(self.pieces())
+            return self.render()
+
+        def pieces(self) -> Iterator[str]:
+            yield "one"
+            go_on.wait()
+            yield "for a browser that has gone"
+
+    served = serve((r"^/", Stream))
+    served.mongrel2.starts()
+    served.mongrel2.asks()
+    assert served.mongrel2.reads().status == 200
+    assert b"one" in served.mongrel2.reads().body
+    # When
+    go_on.set()  # in the very turn in which Mongrel2 goes
+    served.mongrel2.stops()
+    gevent.idle()
+    served.mongrel2.starts()
+    # Then
+    assert served.mongrel2.reads_nothing()
+
+
+def test_a_stream_that_will_not_end_reaches_nobody_once_its_browser_has_gone(serve: Serve) -> None:
+    # Given
+    ended = Event()
+
+    class Stubborn(WebMessageHandler):
+        def get(self) -> Any:
+            self.set_body(self.pieces())
+            return self.render()
+
+        def pieces(self) -> Iterator[str]:
+            yield "one"
+            try:
+                gevent.sleep(60)
+            except gevent.GreenletExit:
+                ended.set()
+            yield "for nobody"
+
+    served = serve((r"^/", Stubborn))
+    served.mongrel2.starts()
+    served.mongrel2.asks()
+    assert served.mongrel2.reads().status == 200
+    assert b"one" in served.mongrel2.reads().body
+    # When
+    served.mongrel2.leaves()
+    # Then
+    assert ended.wait(10)
+    assert served.mongrel2.reads_nothing()
+
+
+def test_a_stream_begins_for_nobody_whose_browser_has_gone(serve: Serve) -> None:
+    go_on = Event()
+
+    class Stubborn(WebMessageHandler):
+        def get(self) -> Any:
+            with suppress(BaseException):
+                go_on.wait()
+            self.set_body(iter(["for nobody"]))
+            return self.render()
+
+    served = serve((r"^/", Stubborn))
+    served.mongrel2.starts()
+    served.mongrel2.asks()
+    gevent.idle()
+    served.mongrel2.leaves()
+
+    assert served.mongrel2.reads_nothing()
 
 
 def test_one_reply_to_many_names_no_more_than_mongrel2_takes(serve: Serve) -> None:

@@ -80,7 +80,7 @@ def test_more_messages_than_one_turn_reads_are_read_while_others_get_their_turn(
     connect: Connect, peer: zmq.Socket[bytes], received: "Queue[Frames]"
 ) -> None:
     # Given a socket that does not look once a second
-    connect(received.put)._belt.stop()
+    connect(received.put)._fallback_timer.stop()
     read_at_my_turn: Queue[int] = Queue()
     for _ in range(900):
         peer.send(b"one of many")
@@ -130,7 +130,7 @@ def test_a_message_that_came_while_sending_is_read(
 ) -> None:
     # Given a socket that does not look once a second
     socket = connect(received.put)
-    socket._belt.stop()
+    socket._fallback_timer.stop()
     gevent.idle()
     # When
     peer.send(b"meanwhile")

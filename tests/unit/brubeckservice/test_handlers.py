@@ -1,15 +1,20 @@
 """Service handlers, asked through an application as a connection asks them."""
 
 import threading
-from typing import Any
+from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, ClassVar
 
+import gevent
 import pytest
+from gevent import monkey
 
 from brubeck.application import Brubeck
 from brubeck.errors import BadRequest
 from brubeck.handlers import MessageHandler
 from brubeckservice import protocol
-from brubeckservice.handlers import ServiceMessageHandler
+from brubeckservice.handlers import THREADS, ServiceMessageHandler
 from brubeckservice.progress import reporter
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 from tests.unit.brubeck.fakes import brubeck
@@ -256,6 +261,53 @@ def test_a_cpu_bound_method_that_raises_is_answered_500() -> None:
     assert ask(Computes, request()).status_code == 500
 
 
+class WaitsInAThread(ServiceMessageHandler):
+    """Says that it has begun, and holds its thread until `gate` is open."""
+
+    cpu_bound = True
+    begun: ClassVar[list[str]] = []
+    gate: ClassVar[Any] = monkey.get_original("_thread", "allocate_lock")()  # closed is locked
+
+    def request(self) -> ServiceResponse:
+        self.begun.append(self.message.path)
+        if self.gate.acquire(timeout=10):
+            self.gate.release()
+        return self.render(200)
+
+
+@pytest.fixture
+def busy_threads() -> Iterator[None]:
+    """All threads of `cpu_bound` methods compute, until `gate` is open."""
+    WaitsInAThread.begun.clear()
+    WaitsInAThread.gate.acquire()
+    asking = [gevent.spawn(ask, WaitsInAThread, request()) for _ in range(THREADS)]
+    with gevent.Timeout(10):
+        while len(WaitsInAThread.begun) < THREADS:
+            gevent.sleep(0.01)
+    yield
+    if WaitsInAThread.gate.locked():
+        WaitsInAThread.gate.release()
+    gevent.joinall(asking, timeout=10)
+
+
+@pytest.mark.usefixtures("busy_threads")
+def test_a_cpu_bound_method_that_nobody_waits_for_when_it_has_its_turn_does_not_begin() -> None:
+    waiting = [gevent.spawn(ask, WaitsInAThread, request()) for _ in range(5)]
+    gevent.sleep(0.05)
+    gevent.killall(waiting)
+
+    WaitsInAThread.gate.release()
+    ask(WaitsInAThread, request())  # behind them
+
+    assert len(WaitsInAThread.begun) == THREADS + 1
+
+
+@pytest.mark.usefixtures("busy_threads")
+def test_names_can_be_looked_up_while_all_threads_compute() -> None:
+    with gevent.Timeout(5):
+        assert gevent.get_hub().threadpool.apply(len, ("looked up here",)) == 14
+
+
 def test_a_response_handler_knows_the_status_and_returns_what_it_likes() -> None:
     class Told(ServiceMessageHandler):
         def response(self) -> object:
@@ -358,6 +410,22 @@ def test_progress_is_told_to_who_wants_to_know(handler: type) -> None:
     reporter.reset(outer)
 
     assert told == [(0.5, "half")]
+
+
+@pytest.mark.parametrize("fraction", [True, 1, Fraction(1), Decimal(1)], ids=repr)
+def test_progress_is_told_as_a_number_of_the_protocol(fraction: Any) -> None:
+    class Done(ServiceMessageHandler):
+        def request(self) -> ServiceResponse:
+            self.progress(fraction)
+            return self.render(200)
+
+    told: list[float] = []
+    outer = reporter.set(lambda fraction, _: told.append(fraction))
+    ask(Done, request())
+    reporter.reset(outer)
+
+    assert told == [1.0]
+    assert type(told[0]) is float
 
 
 def test_progress_that_nobody_wants_to_know_is_told_to_nobody() -> None:

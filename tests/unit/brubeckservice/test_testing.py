@@ -139,6 +139,16 @@ def test_an_error_is_answered_as_another_instance_would_see_it(
     assert call_service(service, path, method).status_code == status
 
 
+def test_a_response_from_elsewhere_answers_the_call_as_it_would_another_instances() -> None:
+    class HandsOn(ServiceMessageHandler):
+        def request(self) -> ServiceResponse:
+            return ServiceResponse(77, 200, "OK", "/of-another")
+
+    response = call_service(Brubeck(NoConnection(), [(r"^/p$", HandsOn)]), "/p")
+
+    assert (response.id, response.path) == (1, "/p")
+
+
 def test_what_has_no_json_form_fails_the_test_on_either_way(service: Brubeck) -> None:
     with pytest.raises(TypeError, match="JSON"):
         call_service(service, "/price", arguments={"of": object()})
