@@ -18,6 +18,7 @@ from jinja2 import Environment
 
 from brubeck import logs, tracing
 from brubeck.cookies import Secret
+from brubeck.environment import is_weak
 from brubeck.errors import NothingRendered, StatusError, status_of
 from brubeck.handlers import MessageHandler
 from brubeck.health import serve_health
@@ -252,6 +253,11 @@ class Brubeck:
         logs.configure(self.log_level, self.log_format)
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self._stop)
+        secrets = (
+            [self.cookie_secret] if isinstance(self.cookie_secret, str) else self.cookie_secret
+        )
+        if any(map(is_weak, secrets or ())):
+            logger.warning("a cookie secret is short or published: good for a demonstration only")
         self.tracing = tracing.start()
         _spare_the_garbage_collector()
         if self.watchdog_timeout:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T", int, float)
 
-_ADDRESS = re.compile(r"tcp://[^/:]+:(?P<port>[0-9]{1,5})(/.*)?|ipc://.+")
+_ADDRESS = re.compile(r"tcp://(?P<host>[^/:\s]+):(?P<port>[0-9]{1,5})(/.*)?|ipc://.+")
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMATS = ("text", "json")
@@ -39,7 +39,7 @@ def address(name: str) -> str:
     """A ZeroMQ address: `tcp://host:port` or `ipc://path`.
 
     Raises:
-        SettingError: if it is missing, or none.
+        SettingError: if it is missing, or not an address.
     """
     value = text(name)
     if not is_address(value):
@@ -48,16 +48,30 @@ def address(name: str) -> str:
 
 
 def is_address(value: str) -> bool:
-    """Whether a text is a ZeroMQ address: `tcp://host:port` or `ipc://path`."""
+    """Whether a text is an address: `tcp://host:port`, maybe with a `/name`, or `ipc://path`."""
     match = _ADDRESS.fullmatch(value)
-    return match is not None and 0 < int(match["port"] or 1) < 65536
+    if match is None or match["host"] is None:
+        return match is not None
+    return _may_be_a_host(match["host"]) and 0 < int(match["port"]) < 65536
+
+
+def port(name: str, default: int) -> int:
+    """A port; 0 for none.
+
+    Raises:
+        SettingError: if it is neither.
+    """
+    number = integer(name, default, least=0)
+    if number:
+        check_port(name, number)
+    return number
 
 
 def check_port(name: str, port: int) -> None:
     """Make sure that a setting is a port.
 
     Raises:
-        SettingError: if it is none.
+        SettingError: if it is not.
     """
     if not 0 < port < 65536:
         raise SettingError(f"{name} is {port}, which is no port (1 to 65535)")
@@ -127,6 +141,19 @@ def read_secrets(name: str, path: str) -> list[str]:
     if not PUBLISHED_SECRETS.isdisjoint(lines):
         raise SettingError(f"{name}: that secret is published; make one of your own")
     return lines
+
+
+def is_weak(secret: str) -> bool:
+    """Whether a secret is good for a demonstration only: it is short, or published."""
+    return len(secret) < MIN_SECRET_CHARACTERS or secret in PUBLISHED_SECRETS
+
+
+def _may_be_a_host(name: str) -> bool:
+    """Whether it has a form that the name service can be asked about."""
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _number(name: str, default: T, least: T, convert: Callable[[str], T]) -> T:

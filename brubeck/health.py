@@ -17,7 +17,7 @@ def serve_health(port: int, state: Callable[[], str]) -> StreamServer:
     """Answer each connection to `port` on this host with the line `state` returns.
 
     Raises:
-        SettingError: if it is none, or somebody else listens there.
+        SettingError: if it is not a port, or somebody else listens there.
     """
 
     def answer(connection: socket, _address: object) -> None:

@@ -51,7 +51,7 @@ class MetricsPort:
     """Serves what `metrics` has counted and `readings` says, at `port` of every address.
 
     Raises:
-        SettingError: if it is none, or somebody else listens there.
+        SettingError: if it is not a port, or somebody else listens there.
     """
 
     def __init__(self, port: int, metrics: Metrics, readings: Readings) -> None:

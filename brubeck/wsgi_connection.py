@@ -47,7 +47,7 @@ class WSGIConnection(Connection):
     """Serves browsers at `port`, on all addresses of this host unless `host` says otherwise.
 
     Raises:
-        ValueError: if the port is none.
+        ValueError: if it is not a port.
     """
 
     def __init__(self, port: int = 6767, host: str = "") -> None:

@@ -8,6 +8,8 @@ of them, and ZeroMQ gets numbers.
 import socket
 from typing import NamedTuple
 
+from brubeck.environment import is_address
+
 
 class Address(NamedTuple):
     """`tcp` with a host and a port, or `ipc` with a path as its host and port 0."""
@@ -28,22 +30,13 @@ def parse_address(addr: str) -> Address:
     Raises:
         ValueError: if it is neither.
     """
-    transport, separator, rest = addr.partition("://")
-    if separator and transport == "ipc" and rest:
+    if not is_address(addr):
+        raise ValueError(f"not a service address: {addr!r} (tcp://host:port or ipc://path)")
+    transport, _, rest = addr.partition("://")
+    if transport == "ipc":
         return Address("ipc", rest, 0)
     host, _, port = rest.partition("/")[0].rpartition(":")
-    number = int(port) if port.isascii() and port.isdecimal() else 0
-    if transport == "tcp" and _may_be_a_host(host) and 0 < number < 65536:
-        return Address("tcp", host, number)
-    raise ValueError(f"not a service address: {addr!r} (tcp://host:port or ipc://path)")
-
-
-def _may_be_a_host(name: str) -> bool:
-    """Whether it has a form that the name service can be asked about."""
-    try:
-        return bool(name.encode("idna"))
-    except UnicodeError:
-        return False
+    return Address("tcp", host, int(port))
 
 
 def resolve(address: Address) -> set[str]:

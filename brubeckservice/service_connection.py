@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from brubeck import __version__
 from brubeck.connection import Connection
-from brubeck.environment import MIN_SECRET_CHARACTERS, PUBLISHED_SECRETS, SettingError
+from brubeck.environment import SettingError, is_weak
 from brubeck.health import HEALTHY
 from brubeck.logs import Occasionally
 from brubeck.message_job import MessageJob
@@ -135,7 +135,7 @@ class ServiceConnection(Connection):
         terminate(self._context)
 
     def _open(self) -> None:
-        if self._passphrase in PUBLISHED_SECRETS or len(self._passphrase) < MIN_SECRET_CHARACTERS:
+        if is_weak(self._passphrase):
             logger.warning("the passphrase is short or published: good for a demonstration only")
         keys = derive_keys(self._passphrase)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()

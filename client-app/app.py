@@ -13,7 +13,6 @@ from typing import Any
 import live
 from brubeck import environment
 from brubeck.connections import Mongrel2Connection, WSGIConnection
-from brubeck.environment import check_port
 from brubeck.request_handling import Brubeck, WebMessageHandler
 from brubeck.templating import load_jinja2_env
 from brubeckservice.base import ServiceClientMixin, ServiceError, ServiceMessageHandler
@@ -133,8 +132,7 @@ class StaticFile(WebMessageHandler):
 
 def web_server() -> Mongrel2Connection | WSGIConnection:
     """Mongrel2, or a server of our own where WSGI_PORT says so."""
-    if port := environment.integer("WSGI_PORT", 0, least=0):
-        check_port("WSGI_PORT", port)
+    if port := environment.port("WSGI_PORT", 0):
         return WSGIConnection(port, "127.0.0.1")
     return Mongrel2Connection(
         environment.address("MONGREL2_PULL_ADDR"), environment.address("MONGREL2_PUB_ADDR")
@@ -161,9 +159,9 @@ app = Brubeck(
     request_timeout=service_timeout + 10,
     log_level=environment.choice("LOG_LEVEL", "INFO", environment.LOG_LEVELS),
     log_format=environment.choice("LOG_FORMAT", "text", environment.LOG_FORMATS),
-    health_port=environment.integer("HEALTH_PORT", 9001, least=0),
+    health_port=environment.port("HEALTH_PORT", 9001),
     watchdog_timeout=environment.number("WATCHDOG_TIMEOUT", 30.0),
-    metrics_port=environment.integer("METRICS_PORT", 0, least=0),
+    metrics_port=environment.port("METRICS_PORT", 0),
 )
 
 if __name__ == "__main__":

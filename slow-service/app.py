@@ -61,9 +61,9 @@ app = Brubeck(
     handler_tuples=[(r"^/service/slow$", SlowEcho), (r"^/service/primes$", CountPrimes)],
     log_level=environment.choice("LOG_LEVEL", "INFO", environment.LOG_LEVELS),
     log_format=environment.choice("LOG_FORMAT", "text", environment.LOG_FORMATS),
-    health_port=environment.integer("HEALTH_PORT", 9001, least=0),
+    health_port=environment.port("HEALTH_PORT", 9001),
     watchdog_timeout=environment.number("WATCHDOG_TIMEOUT", 30.0),
-    metrics_port=environment.integer("METRICS_PORT", 0, least=0),
+    metrics_port=environment.port("METRICS_PORT", 0),
 )
 
 if __name__ == "__main__":

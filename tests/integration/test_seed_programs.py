@@ -39,6 +39,7 @@ class Demo:
 
     mongrel2: Mongrel2
     client: Program
+    service: Program
 
 
 @pytest.fixture(
@@ -78,7 +79,7 @@ def demo(
             "the service listens",
         )
         mongrel2.wait_for_application()
-        yield Demo(mongrel2, client)
+        yield Demo(mongrel2, client, service)
 
 
 def _copy(printed: Path, folder: Path, changes: Mapping[str, str]) -> None:
@@ -94,6 +95,13 @@ def test_the_front_page_answers(demo: Demo) -> None:
 
     assert answer.status == 200
     assert ASYNC_TEXT in unescape(answer.text)
+
+
+def test_that_everybody_can_read_their_secrets_is_said_once(demo: Demo) -> None:
+    advice = "is short or published: good for a demonstration only"
+
+    assert demo.client.said.count(f"a cookie secret {advice}") == 1
+    assert demo.service.said.count(f"the passphrase {advice}") == 1
 
 
 def test_a_synchronous_call_brings_the_text_back_after_the_service_took_its_time(

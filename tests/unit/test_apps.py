@@ -390,12 +390,17 @@ def test_nothing_else_is_served(site: Brubeck, name: str) -> None:
         ("client-app", "COOKIE_SECRET_FILE", "/no/such/file"),
         ("client-app", "SERVICE_TIMEOUT", "soon"),
         ("client-app", "LOG_LEVEL", "LOUD"),
+        ("client-app", "SLOW_SERVICE_ADDR", "tcp://slow..service:9000"),
+        ("client-app", "HEALTH_PORT", "70000"),
+        ("client-app", "METRICS_PORT", "70000"),
         ("client-app", "WSGI_PORT", "-1"),
         ("client-app", "WSGI_PORT", "70000"),
         ("slow-service", "SERVICE_BIND_ADDR", "tcp://0.0.0.0"),
         ("slow-service", "SERVICE_PASSPHRASE_FILE", ""),
         ("slow-service", "SERVICE_MAX_IN_FLIGHT", "0"),
         ("slow-service", "SLOW_SECONDS", "inf"),
+        ("slow-service", "HEALTH_PORT", "70000"),
+        ("slow-service", "METRICS_PORT", "70000"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_its_name(
