@@ -57,6 +57,7 @@ READINGS: Mapping[str, str] = {
     "brubeck_calls_in_background": "Calls to a service that nobody waits for, under way.",
     "brubeck_caller_outbox_bytes": "Bytes that wait until replicas of a service read them.",
     "brubeck_answers_dropped_total": "Answers of a service that came when nobody waited any more.",
+    "brubeck_answers_malformed_total": "What a service said that made no sense.",
 }
 """The help texts of all readings, by their names; those of counters end in `_total`."""
 

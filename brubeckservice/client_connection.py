@@ -171,6 +171,7 @@ class ServiceClientConnection:
         yield Reading("brubeck_calls_in_background", len(self.background), service)
         yield Reading("brubeck_caller_outbox_bytes", self.replicas.waiting_bytes, service)
         yield Reading("brubeck_answers_dropped_total", self.dropped, service)
+        yield Reading("brubeck_answers_malformed_total", self.replicas.malformed, service)
 
     def close(self) -> None:
         """End all sessions; calls in hand are lost."""

@@ -6,7 +6,7 @@ ServiceError
 ├── ServiceTimeout        504  no answer in time                       may have run
 ├── ServiceLost           502  connection or process died meanwhile    may have run
 ├── ServiceAuthError      502  the passphrases differ                  not executed
-└── ServiceProtocolError  502  an answer that makes no sense           may have run
+└── ServiceProtocolError  502  an answer about another path            may have run
 """
 
 from brubeck.errors import StatusError
@@ -55,7 +55,10 @@ class ServiceAuthError(ServiceError):
 
 
 class ServiceProtocolError(ServiceError):
-    """The service said something that makes no sense, or speaks no common version."""
+    """The service answered about another path, or speaks no common version.
+
+    Its `may_have_run` is False in the second case: the call was not sent.
+    """
 
     status_code = 502
     may_have_run = True

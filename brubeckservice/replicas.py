@@ -13,6 +13,7 @@ import gevent
 import zmq
 from gevent.event import Event
 
+from brubeck.logs import Occasionally
 from brubeckservice.addresses import Address, parse_address, resolve
 from brubeckservice.balance import LeastBusy
 from brubeckservice.errors import (
@@ -128,6 +129,9 @@ class Replicas:
         self._replicas: dict[str, _Replica] = {}
         self._balance: LeastBusy[Session] = LeastBusy()
         self._first_attempt_over = Event()
+        self.malformed = 0
+        """Messages that made no sense."""
+        self._complain = Occasionally(logger, logging.WARNING)
         self._failure: ServiceError = ServiceUnavailable("not connected yet")
         self._closed = False
         self._passphrases = passphrases  # no argument of a greenlet's: gevent shows those
@@ -204,6 +208,11 @@ class Replicas:
             self._balance.add(session, session.outstanding)
         else:
             self._balance.discard(session)
+
+    def session_misspoke(self, session: Session, fault: str) -> None:
+        """Count and tell what makes no sense."""
+        self.malformed += 1
+        self._complain("%s sent what makes no sense: %s", session.endpoint, fault)
 
     def session_over(self, session: Session, error: ServiceError) -> None:
         """Choose a session no more, and open another after a while."""

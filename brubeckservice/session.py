@@ -15,7 +15,6 @@ import gevent
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from brubeck.logs import Occasionally
 from brubeck.sockets import LoopSocket
 from brubeckservice import protocol
 from brubeckservice.errors import (
@@ -71,6 +70,9 @@ class SessionOwner(Protocol):
     def session_answered(self, session: "Session", message: Answer) -> None:
         """An answer to a call has come, or word of its progress."""
 
+    def session_misspoke(self, session: "Session", fault: str) -> None:
+        """It said something that makes no sense."""
+
     def session_over(self, session: "Session", error: ServiceError) -> None:
         """The session has ended, and why."""
 
@@ -109,7 +111,6 @@ class Session:
         self._pings = itertools.count(1)
         self._pinged = 0, 0.0
         """The last ping's number, and when it was sent."""
-        self._complain = Occasionally(logger, logging.WARNING)
         socket, monitor = _monitored_dealer(context, keys)
         self._raw_socket = socket
         self._monitor = LoopSocket(monitor, self._on_event)
@@ -197,7 +198,7 @@ class Session:
             protocol.read_from_service(frames[0]) if len(frames) == 1 else ([], ["not one frame"])
         )
         for fault in faults:
-            self._complain("%s sent what makes no sense: %s", self.endpoint, fault)
+            self._owner.session_misspoke(self, fault)
         self._heard = time.monotonic()
         for message in messages:
             if self.closed:

@@ -538,3 +538,4 @@ def test_a_caller_survives_thousands_of_random_changes(
             return False  # a change may have made the service say that it is stopping
 
     eventually(answers, "the next good answer is understood", seconds=20)
+    assert caller.connection(service.addr).replicas.malformed > MUTATIONS / 10
