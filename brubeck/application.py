@@ -52,7 +52,8 @@ class Brubeck:
 
     Args:
         msg_conn: where messages come from, such as a `Mongrel2Connection`.
-        handler_tuples: `(url pattern, handler class or function)`, first match wins.
+        handler_tuples: which handler, a class or a function, answers which paths:
+            `(pattern, handler)`, tried in their order.
         pool: makes the pool of greenlets that handle messages, such as `gevent.pool.Pool`; when
             it is full, messages are refused with 503.
         base_handler: the class whose error page answers where no route does, and where a

@@ -1,7 +1,7 @@
 """What instances say to each other: messages to bytes and back, nothing else.
 
-A frame is a JSON array of messages, all that one turn of the event loop has to say to one
-peer; a message is an array whose first element is its kind. Kinds and trailing elements that
+A frame is a JSON array of the messages that came up together for one peer; a message is an
+array whose first element is its kind. Kinds and trailing elements that
 this version does not know are ignored, and a message that makes no sense is left out without
 harm to its neighbours. `docs/protocol.md` is the specification, `tests/unit/golden/` its
 examples. The two messages people handle, ServiceRequest and ServiceResponse, are the very
