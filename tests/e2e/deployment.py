@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -67,7 +68,8 @@ class Deployment:
         self._compose.stop()
         assert self.leftovers() == []
         # By name: the same image may have other names, which are somebody else's.
-        named = ("--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference=*/*:{self.tag}")
+        ours, others = f"reference=*/*/*:{self.tag}", f"reference=*/*:{self.tag}"
+        named = ("--format", "{{.Repository}}:{{.Tag}}", "--filter", ours, "--filter", others)
         for image in docker("image", "ls", *named).split():
             docker("image", "rm", image)
 
@@ -92,13 +94,12 @@ class Deployment:
         wait = ("--detach", "--no-build", "--wait", "--wait-timeout", str(START_LIMIT))
         self.compose("up", *wait, *arguments, **environment)
 
-    def crash(self, service: str) -> None:
+    def crash(self, container: "Container") -> float:
         """Kill the processes of a service's only container, as if they had crashed.
 
-        Not by `docker kill`: after that the restart policy would not act.
+        Returns, when it has been started again, the time at which they were dead, as
+        `time.monotonic` has it. Not by `docker kill`: after that the restart policy would not act.
         """
-        (container,) = self.containers(service)
-        started = container.started
         # The shell itself is spared; it ends with the container. So it may be cut off: unchecked.
         subprocess.run(
             ["docker", "exec", container.id, "bash", "-c", "kill -9 -1"],
@@ -106,11 +107,14 @@ class Deployment:
             check=False,
             timeout=30,
         )
+        dead = time.monotonic()
+        service = container.service
         eventually(
-            lambda: self.containers(service, everything=True)[0].started != started,
+            lambda: self.containers(service, everything=True)[0].started != container.started,
             f"the restart of {service} after the crash",
             seconds=30,
         )
+        return dead
 
     # What it is
 
@@ -150,10 +154,15 @@ class Deployment:
 
     def with_calls_in_hand(self, times: int = 1) -> list["Future[Answer]"]:
         """Requests of `/service/sync` whose calls are at the service when this returns."""
-        before = self._calls()
+        apps = self.containers("client-app", everything=True)  # once: that takes its time
+
+        def calls() -> int:
+            return sum(len(app.said.calls) for app in apps)
+
+        before = calls()
         answers = self.asking("/service/sync", times)
         eventually(
-            lambda: self._calls() >= before + times,
+            lambda: calls() >= before + times,
             f"{times} calls under way",
             seconds=self.slow_seconds / 2,
         )
@@ -172,9 +181,6 @@ class Deployment:
             return self.ask("/readyz", timeout=2.0).status
         except TimeoutError:
             return 0
-
-    def _calls(self) -> int:
-        return len(self.log("client-app").calls)
 
 
 @dataclass(frozen=True)

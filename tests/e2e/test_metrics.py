@@ -1,11 +1,14 @@
 """A real Prometheus beside the deployment: what it finds, counts and raises an alarm about."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.deployment import Deployment, docker
 from tests.e2e.prometheus import Prometheus
+from tests.http import ask
+from tests.needs import ROOT
 from tests.waiting import eventually
 
 TWO_OF_EACH = ("--scale", "client-app=2", "--scale", "slow-service=2")
@@ -54,6 +57,16 @@ def test_metrics_are_not_to_be_had_through_mongrel2(
     prometheus: Prometheus, deployment: Deployment
 ) -> None:
     assert deployment.ask("/metrics").status == 404
+
+
+def test_the_page_that_the_docs_name_shows_the_alerts(prometheus: Prometheus) -> None:
+    docs = (ROOT / "docs/operations.md").read_text()
+    [page] = re.findall(r"<http://127\.0\.0\.1:9090(/[a-z/]+)>", docs)
+
+    shown = ask(prometheus.port, page, timeout=10).text
+
+    alerts = re.findall(r"alert: (\w+)", (ROOT / "prometheus/alerts.yml").read_text())
+    assert [alert for alert in alerts if alert not in shown] == []
 
 
 def test_it_counts_each_request_call_and_execution_once(

@@ -158,17 +158,18 @@ class Cluster:
         self.docker("node", "update", "--availability", "drain", node)
         eventually(lambda: not self.containers(node), f"{node} is empty", seconds=60)
 
-    def kill(self, node: str) -> float:
-        """End everything on a machine at once, as a loss of power does; when that was.
+    def kill(self, node: str) -> tuple[float, float]:
+        """End everything on a machine at once, as a loss of power does; it was between these times.
 
         Its last words are lost first: a dying kernel closes no connections.
         """
         assert self.containers(node), "nothing ran there"
-        killed = time.time()
+        before = time.time()
         run("docker", "exec", node, "iptables", "-I", "OUTPUT", "-o", "eth0", "-j", "DROP")
+        after = time.time()
         run("docker", "kill", node)
         assert run("docker", "inspect", "--format", "{{.State.Running}}", node).strip() == "false"
-        return killed
+        return before, after
 
     def bring_back(self, node: str) -> None:
         """Start a machine that was killed, and wait until the Swarm has it again."""
@@ -281,7 +282,7 @@ class Cluster:
 
 
 STACK = "brubeck-services"
-PREFIX = "brubeck-services/"
+PREFIX = "localhost/brubeck-services/"
 NAMED = "{{.Repository}}:{{.Tag}}"
 WHERE = "table {{.Name}}\t{{.Node}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{.Error}}"
 
