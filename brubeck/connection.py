@@ -58,7 +58,7 @@ class Connection:
         try:
             self._stopping.wait()
             self._refuse_new_work()
-            self._finish(application)
+            self._finish(application, time.monotonic() + application.drain_timeout)
         finally:
             self.close()
 
@@ -114,10 +114,12 @@ class Connection:
     def _refuse_new_work(self) -> None:
         """Called once, when `stop` was asked for."""
 
-    def _finish(self, application: "Brubeck") -> None:
-        """Wait for what is in hand, for the calls it left behind, and for what came meanwhile."""
-        end = time.monotonic() + application.drain_timeout
-        self._in_hand.wait_until_empty(application.drain_timeout)
+    def _finish(self, application: "Brubeck", end: float) -> None:
+        """Wait for what is in hand, for the calls it left behind, and for what came meanwhile.
+
+        Until `end`, by the monotonic clock.
+        """
+        self._in_hand.wait_until_empty(max(0.0, end - time.monotonic()))
         if lost := application.finish_background(end - time.monotonic()):
             logger.warning("calls that nobody waits for, lost at the end: %d", lost)
         if not self._in_hand.wait_until_empty(max(0.0, end - time.monotonic())):

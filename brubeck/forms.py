@@ -65,6 +65,7 @@ def _parse_multipart(boundary: str, body: bytes) -> Form:
     try:
         for part in MultipartParser(io.BytesIO(body), boundary, len(body), **limits):
             if part.filename is None:
+                part.value.encode()  # some charsets have half characters
                 form.fields.setdefault(part.name, []).append(part.value)
             else:
                 form.files.setdefault(part.name, []).append(

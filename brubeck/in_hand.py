@@ -51,6 +51,10 @@ class Job:
         """Take what `work` or `too_late` returned."""
         raise NotImplementedError
 
+    def failed(self, _result: Any) -> bool:
+        """Whether its greenlet should do no other: a timeout may still be on its way there."""
+        return False
+
     def abandoned(self) -> None:
         """Called in place of `answer` where nobody waits for it any more."""
 
@@ -113,6 +117,8 @@ class InHand:
     def _hand_over(self, job: Job) -> None:
         if job.ended:
             return
+        while self._idle and self._idle[-1].dead:  # by a timeout that its last job left running
+            self._idle.pop()
         waits = bool(self._idle)
         job.greenlet = self._idle.pop() if waits else gevent.spawn_raw(self._work, [job])
         job.greenlet.gr_context = job.context and job.context.copy()
@@ -149,7 +155,7 @@ class InHand:
             if job.ended:
                 return  # and do no other job: `throw` may still be on its way here
             self._finish(job, result)
-            if self.pool is not None or len(self._idle) >= MAX_IDLE:
+            if self.pool is not None or len(self._idle) >= MAX_IDLE or job.failed(result):
                 return
             del job, result  # they may be a mebibyte each, and it may wait for long
             self._idle.append(gevent.getcurrent())

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TextIO
 
 import msgspec
 
@@ -31,13 +32,24 @@ def configure(level: int | str, log_format: str) -> None:
     formatters = {"text": TextFormatter, "json": JsonFormatter}
     if log_format not in formatters:
         raise SettingError(f"log_format is {log_format!r}, not one of {', '.join(formatters)}")
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Handler(sys.stdout)
     handler.setFormatter(formatters[log_format]())
     _leave_out_what_no_line_shows()
     try:
         logging.basicConfig(level=level, handlers=[handler])
     except (TypeError, ValueError):
         raise SettingError(f"log_level is {level!r}, not a level of logging") from None
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Takes lines from the event loop and from native threads."""
+
+    def createLock(self) -> None:  # noqa: N802  # of logging
+        """Make a lock of Python's own: between threads and the event loop gevent's do not hold."""
+        # Here, because this file is loaded also where there is no event loop.
+        from gevent import monkey  # noqa: PLC0415
+
+        self.lock = monkey.get_original("_thread", "RLock")()
 
 
 class JsonFormatter(logging.Formatter):
@@ -57,7 +69,10 @@ class JsonFormatter(logging.Formatter):
             line["trace_id"] = trace_id
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        text = msgspec.json.encode(line).decode()
+        try:
+            text = msgspec.json.encode(line).decode()
+        except UnicodeEncodeError:  # half a character, such as a name of a file may have
+            return json.dumps(line)
         return text if text.isascii() else json.dumps(line)  # as ASCII, whatever a peer sent
 
 
@@ -111,7 +126,8 @@ def _given_trace_id(record: logging.LogRecord) -> str:
 def _escaped(line: str) -> str:
     if line.isprintable():
         return line
-    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], line)
+    line = _CONTROL.sub(lambda match: repr(match[0])[1:-1], line)
+    return line.encode("utf-8", "backslashreplace").decode()
 
 
 def _timestamp(record: logging.LogRecord) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import gevent
+
 from brubeck.handlers import MessageHandler
 from brubeck.in_hand import Job
 from brubeck.response import Response
@@ -10,6 +12,10 @@ from brubeck.response import Response
 if TYPE_CHECKING:
     from brubeck.application import Brubeck
     from brubeck.spans import ServerSpan
+
+
+ERROR_PAGE_TIMEOUT = 5.0
+"""Seconds for the error page of a message whose handler took too long."""
 
 
 class MessageJob(Job):
@@ -45,8 +51,14 @@ class MessageJob(Job):
         return answer
 
     def too_late(self) -> Any:
-        """Its answer where the handler took too long."""
-        return self._application.refuse(self.message, 504, self._base_handler)
+        """Its answer where the handler took too long: an error page, if that does not as well."""
+        with gevent.Timeout(ERROR_PAGE_TIMEOUT):
+            answer = self._application.refuse(self.message, 504, self._base_handler)
+        return self.message.error_reply(504) if getattr(answer, "streamed", False) else answer
+
+    def failed(self, result: Any) -> bool:
+        """Whether the handler may have left something behind; its answer tells, as a rule."""
+        return bool(result.status_code >= 400)
 
     def answer(self, result: Any) -> Any:
         """Send it. Returns what was sent: an error's, if it could not be."""

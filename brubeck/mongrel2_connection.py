@@ -130,6 +130,7 @@ class Mongrel2Connection(Connection):
                 socket = _connect(self._context.socket(zmq.PUB), self.pub_addr)
                 self._leases = Leases(socket, self._browsers)
             self._take_requests()
+            self._forget_others()
             held, self._held = self._held, []
             for uuid, message in held:
                 self._publish(uuid, message)
@@ -141,6 +142,16 @@ class Mongrel2Connection(Connection):
                 self._close_leases()
             for browser in [b for b in self._browsers if b[0].encode("latin-1").startswith(topic)]:
                 self._forget(browser)
+
+    def _forget_others(self) -> None:
+        """Forget what a Mongrel2 that has gone was to be told, and its browsers.
+
+        Its requests may have been read after it was known to have gone.
+        """
+        here = tuple(ident.decode("latin-1") for ident in self._idents)
+        self._held = [(uuid, message) for uuid, message in self._held if uuid.startswith(here)]
+        for browser in [b for b in self._browsers if not b[0].startswith(here)]:
+            self._forget(browser)
 
     def _take_requests(self) -> None:
         if self._pull is None and not self.stopping:

@@ -6,6 +6,7 @@ import html
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from brubeck import cookies
@@ -26,7 +27,8 @@ class WebMessageHandler(MessageHandler):
     body: str | bytes | Pieces = ""
 
     def __init__(self, application: Brubeck, message: Any) -> None:
-        self._cookies: dict[str, str] = {}
+        self._cookies: dict[tuple[str, Any, Any], str] = {}
+        """By what makes a cookie one of its own: name, domain and path (RFC 6265, section 5.3)."""
         super().__init__(application, message)
 
     def set_body(
@@ -93,17 +95,21 @@ class WebMessageHandler(MessageHandler):
             value = cookies.sign(secret, key, value)
         elif not isinstance(value, str):
             raise TypeError(f"cookie {key!r}: a value that is no text needs a secret")
-        self._cookies[key] = cookies.format_cookie(key, value, attributes)
+        self._set(key, value, attributes)
 
     def delete_cookie(self, key: str, **attributes: Any) -> None:
         """Have the browser forget a cookie; `path` and `domain` must be those it was set with."""
-        self._cookies[key] = cookies.format_cookie(key, "", {"max_age": 0} | attributes)
+        self._set(key, "", {"max_age": 0} | attributes)
 
     def delete_cookies(self) -> None:
         """Have the browser forget every cookie it sent."""
         for key in self.cookies:
             with suppress(ValueError):  # a browser may send names that nobody could have set
                 self.delete_cookie(key)
+
+    def _set(self, key: str, value: str, attributes: Mapping[str, Any]) -> None:
+        which = key, attributes.get("domain"), attributes.get("path", "/")
+        self._cookies[which] = cookies.format_cookie(key, value, attributes)
 
     def redirect(self, url: str) -> Any:
         """The answer that sends the browser to another address (302)."""
@@ -149,7 +155,9 @@ class WebMessageHandler(MessageHandler):
     def _all_headers(self, content_type: str) -> dict[str, HeaderValue]:
         headers = super()._all_headers(content_type)
         if self._cookies:
-            headers["Set-Cookie"] = list(self._cookies.values())
+            given = [headers.pop(name) for name in list(headers) if name.lower() == "set-cookie"]
+            own = [[value] if isinstance(value, str) else value for value in given]
+            headers["Set-Cookie"] = [*chain.from_iterable(own), *self._cookies.values()]
         return headers
 
 

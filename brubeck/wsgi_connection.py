@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from socket import IPPROTO_TCP, TCP_NODELAY
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import gevent
 from gevent.event import AsyncResult
@@ -22,6 +22,9 @@ from brubeck.request import Request
 from brubeck.request_ids import new_request_id
 from brubeck.response import Response, header_fields
 from brubeck.wsgi_handler import ImpatientHandler
+
+if TYPE_CHECKING:
+    from brubeck.application import Brubeck
 
 MAX_BODY_BYTES = 1024 * 1024
 """A longer body is refused with 413, as our Mongrel2 does."""
@@ -56,7 +59,7 @@ class WSGIConnection(Connection):
             raise ValueError(f"not a port: {port!r} (1 to 65535)")
         self.port = port
         self.host = host
-        self._answering = 0
+        self._arriving = self._answering = 0
         self.refused["overloaded"] = 0
 
     def close(self) -> None:
@@ -81,6 +84,11 @@ class WSGIConnection(Connection):
             raise SettingError(f"cannot listen: {error.strerror}") from None
         logger.info("listening at port %d", self.port)
 
+    def _finish(self, application: "Brubeck", end: float) -> None:
+        while self._arriving and time.monotonic() < end:
+            gevent.sleep(0.01)  # it is in hand as soon as its body is there
+        super()._finish(application, end)
+
     def _refuse_new_work(self) -> None:
         self._server.close()  # browsers that come now are refused, not left waiting
 
@@ -94,7 +102,11 @@ class WSGIConnection(Connection):
     def _answer(self, environ: dict[str, Any], start_response: StartResponse) -> Iterator[bytes]:
         started = time.monotonic()
         request = Request(_headers(environ), request_id=new_request_id(), is_wsgi=True)
-        refusal = _read_body(environ, request, self._application.request_timeout)
+        self._arriving += 1
+        try:
+            refusal = _read_body(environ, request, self._application.request_timeout)
+        finally:
+            self._arriving -= 1
         answer = _Answer()
         response = refusal or self._response(request, answer)
         # What follows a body that was refused need not be a request.
@@ -106,6 +118,8 @@ class WSGIConnection(Connection):
             headers = header_fields(response, server_headers)
         except Exception:  # whatever a handler put into its answer
             logger.exception("cannot be sent", extra={"request_id": request.request_id})
+            if response.streamed:
+                self._in_hand.end(answer.job)
             response = request.error_reply(500)
             headers = header_fields(response, server_headers)
         start_response(f"{response.status_code} {response.status_msg}", headers)

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import gevent
 from msgspec.structs import replace
 
 from brubeck.request_ids import new_request_id
@@ -43,6 +44,8 @@ class ServiceClientMixin:
 
         Raises:
             ValueError: if it is not an address.
+            RuntimeError: if called in another thread than the main one, where there is an
+                application.
         """
         self._services.register(addr, passphrase)
 
@@ -156,9 +159,8 @@ class ServiceClientMixin:
 
         Raises: as `send_service_request`, but no ServiceError.
         """
-        # What cannot be sent fails here and not where nobody sees.
         seconds = seconds_of(self._seconds(timeout))
-        protocol.encode(_at_its_longest(request, traced=_tracing(self) is not None))
+        request = _as_it_is_now(request, traced=_tracing(self) is not None)
         connection = self._services.open(addr)
         connection.check_thread()
         full = connection.background.full()
@@ -240,6 +242,18 @@ def _at_its_longest(request: ServiceRequest, *, traced: bool) -> ServiceRequest:
     )
 
 
+def _as_it_is_now(request: ServiceRequest, *, traced: bool) -> ServiceRequest:
+    """A request that does not change with what its payload was made of.
+
+    Raises:
+        TypeError, ValueError: if it cannot be sent: it fails here and not where nobody sees.
+    """
+    encoded = protocol.encode(_at_its_longest(request, traced=traced))
+    [now], _ = protocol.read_from_caller(protocol.join([encoded]))
+    now = cast(ServiceRequest, now)
+    return replace(request, headers=now.headers, body=now.body)
+
+
 def _ending_the_call(callback: Callable[..., object] | None) -> Callable[..., object] | None:
     """The callback of a call that nobody waits for: what it raises loses the call.
 
@@ -251,7 +265,9 @@ def _ending_the_call(callback: Callable[..., object] | None) -> Callable[..., ob
     def told(*what: Any) -> None:
         try:
             callback(*what)
-        except Exception as error:
+        except gevent.GreenletExit:
+            raise
+        except BaseException as error:
             name = getattr(callback, "__qualname__", repr(callback))
             raise ServiceLost(f"ended by {name}, which raised {type(error).__name__}") from error
 

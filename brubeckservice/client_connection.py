@@ -153,7 +153,9 @@ class ServiceClientConnection:
 
         Raises:
             ServiceError: what a call would meet otherwise.
+            RuntimeError: if called from another thread than the connection was made in.
         """
+        self.check_thread()
         self.replicas.wait_for_first_attempt(seconds)
         self.replicas.give_back(self.replicas.take())
 

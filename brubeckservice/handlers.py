@@ -94,16 +94,22 @@ class ServiceMessageHandler(MessageHandler):
     def _in_thread(self, method: Callable[..., Any], *args: str, **kwargs: str) -> Any:
         context = copy_context()
 
-        def work() -> Any:
+        def work() -> tuple[Any, BaseException | None]:
             if self._begun == _NOBODY_WAITS:  # any more, when it was this one's turn
-                return None
-            return context.run(method, *args, **kwargs)
+                return None, None
+            try:
+                return context.run(method, *args, **kwargs), None
+            except BaseException as error:  # noqa: BLE001  # gevent would end the process by some
+                return None, error
 
         try:
-            return _threads().apply(work)
+            result, error = _threads().apply(work)
         except gevent.GreenletExit:  # the thread learns it by `seconds_left`
             self._begun = _NOBODY_WAITS
             raise
+        if error is not None:
+            raise error
+        return result
 
 
 @cache

@@ -40,7 +40,10 @@ class Reporter:
 
     def __call__(self, fraction: float, note: str) -> None:
         """Take a report, from any thread."""
-        self._newest = Progress(self._id, fraction, note[:MAX_TEXT])
+        text = (
+            str(note)[:MAX_TEXT].encode("utf-8", "replace").decode()
+        )  # JSON has no half characters
+        self._newest = Progress(self._id, fraction, text)
         if not self._scheduled:
             self._scheduled = True
             self._loop.run_callback_threadsafe(self._send_newest)

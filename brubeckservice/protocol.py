@@ -253,7 +253,8 @@ def answer_to(request: ServiceRequest, response: ServiceResponse) -> ServiceResp
 
     A handler may have kept it from another call, or hand on another service's.
     """
-    if response.id == request.id and response.path == request.path:
+    about = request.id, request.path, request.request_id
+    if (response.id, response.path, response.request_id) == about:
         return response
     return replace(response, id=request.id, path=request.path, request_id=request.request_id)
 

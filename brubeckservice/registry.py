@@ -7,6 +7,8 @@ its connections last one call.
 from collections.abc import Sequence
 from typing import Any
 
+import gevent
+
 from brubeck.metrics import Metrics
 from brubeckservice.client_connection import ServiceClientConnection
 from brubeckservice.measured_connection import MeasuredConnection
@@ -34,10 +36,15 @@ class Services:
 
         Raises:
             ValueError: if it is not an address.
+            RuntimeError: if it is to be kept, and this is another thread than the main one.
         """
         if self._resources is None:
             self._passphrases.setdefault(_key(addr), passphrase)
         elif _key(addr) not in self._resources:
+            if not gevent.get_hub().main_hub:  # nobody else could call through its connection
+                raise RuntimeError(
+                    "register_service in another thread, such as a cpu_bound method's"
+                )
             self.keep(addr, self._new_connection(addr, passphrase))
 
     def _new_connection(self, addr: Addr, passphrase: Passphrase) -> ServiceClientConnection:

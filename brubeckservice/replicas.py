@@ -233,14 +233,14 @@ class Replicas:
         """Open a session again, after a pause that grows with each failure."""
         replica.error = error
         replica.passphrases_refused = 0
-        if type(error) is not replica.logged:  # once, not at every attempt that follows
-            replica.logged = type(error)
-            logger.warning("%s", error)
         self._failure = error
         pause = RETRY_AFTER[min(replica.failures, len(RETRY_AFTER) - 1)]
         replica.failures += 1
         self._note_first_attempts()
         gevent.spawn_later(pause, self._open_session, replica)
+        if type(error) is not replica.logged:  # once, not at every attempt that follows
+            replica.logged = type(error)
+            logger.warning("%s", error)
 
     def _note_first_attempts(self) -> None:
         if all(replica.tried for replica in self._replicas.values()):
@@ -272,8 +272,7 @@ class Replicas:
             self._open_session(self._replicas[endpoint])
         for replica in list(self._replicas.values()):
             self._keep_or_retire(replica, replica.endpoint in wanted)
-        if not self._replicas:
-            self._first_attempt_over.set()
+        self._note_first_attempts()  # one that was waited for may have left
 
     def _derive_keys(self) -> list[Keys]:
         return [derive_keys(passphrase) for passphrase in self._passphrases]

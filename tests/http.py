@@ -15,6 +15,8 @@ class Answer:
     headers: HTTPMessage
     text: str
     seconds: float
+    ended: float
+    """When that was, as `time.monotonic` has it."""
 
     @property
     def request_id(self) -> str:
@@ -54,4 +56,5 @@ def ask(
             status, fields, content = response.status, response.headers, response.read()
         except (ConnectionError, HTTPException):
             status, fields, content = 0, HTTPMessage(), b""
-    return Answer(status, fields, content.decode("utf-8"), time.monotonic() - started)
+    ended = time.monotonic()
+    return Answer(status, fields, content.decode("utf-8"), ended - started, ended)

@@ -2,12 +2,18 @@
 
 import socket
 
+_given: set[int] = set()
+
 
 def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that nobody listens on, and that was not given out before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:  # until somebody listens on it, the kernel may choose it again
+            _given.add(port)
+            return port
 
 
 def listens(port: int) -> bool:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tests.e2e.deployment import Container, docker
 from tests.waiting import eventually
@@ -30,6 +30,13 @@ sys.stdin.read()
 """
 
 _DROPPED = re.compile(r"^\s*(\d+)\s+\d+\s", re.MULTILINE)
+
+
+class Beginning(NamedTuple):
+    """The times between which a fault began: it takes commands, and they take their time."""
+
+    earliest: float
+    latest: float
 
 
 def pid(container: Container) -> int:
@@ -86,34 +93,37 @@ def kill(container: Container) -> float:
 
 
 @contextmanager
-def frozen(container: Container) -> Iterator[float]:
-    """Stop all its processes where they are; gives the time from which on they are."""
+def frozen(container: Container) -> Iterator[Beginning]:
+    """Stop all its processes where they are."""
+    earliest = time.time()
     docker("pause", container.id)
     try:
         assert docker("inspect", "--format", "{{.State.Paused}}", container.id).strip() == "true"
-        yield time.time()
+        yield Beginning(earliest, time.time())
     finally:
         docker("unpause", container.id)
 
 
 @contextmanager
-def cut(container: Container, *directions: Direction, port: int = SERVICE_PORT) -> Iterator[float]:
+def cut(
+    container: Container, *directions: Direction, port: int = SERVICE_PORT
+) -> Iterator[Beginning]:
     """Lose all packets that go to its port, or come from there, without a word to anybody."""
     chains = {"to": ("INPUT", "--dport"), "from": ("OUTPUT", "--sport")}
     rules = [
         (chain, "-p", "tcp", option, str(port), "-j", "DROP")
         for chain, option in (chains[direction] for direction in directions or ("to", "from"))
     ]
-    with _rules(container, *rules) as started:
-        yield started
+    with _rules(container, *rules) as beginning:
+        yield beginning
 
 
 @contextmanager
-def losing(container: Container, share: float) -> Iterator[float]:
+def losing(container: Container, share: float) -> Iterator[Beginning]:
     """Lose this share of the packets that go to it."""
     chance = ("-m", "statistic", "--mode", "random", "--probability", str(share))
-    with _rules(container, ("INPUT", "-p", "tcp", *chance, "-j", "DROP")) as started:
-        yield started
+    with _rules(container, ("INPUT", "-p", "tcp", *chance, "-j", "DROP")) as beginning:
+        yield beginning
 
 
 @contextmanager
@@ -129,10 +139,10 @@ def slow_link(container: Container, rate: str) -> Iterator[float]:
 
 
 @contextmanager
-def without_name_service(container: Container) -> Iterator[float]:
+def without_name_service(container: Container) -> Iterator[Beginning]:
     """Lose all its questions to Docker's name service: it waits for answers that never come."""
-    with _rules(container, ("INPUT", "-d", "127.0.0.11", "-j", "DROP")) as started:
-        yield started
+    with _rules(container, ("INPUT", "-d", "127.0.0.11", "-j", "DROP")) as beginning:
+        yield beginning
 
 
 def reset_connections(container: Container, port: int = SERVICE_PORT) -> float:
@@ -176,7 +186,8 @@ def exit_status(container: Container) -> int:
 def _somebody_else(container: Container, network: str) -> Iterator[str]:
     """Another container in a network; gives its address."""
     image = container.facts["Config"]["Image"]
-    run = ("run", "--detach", "--rm", "--network", network, image, "sleep", "60")
+    # Without --rm: where the engine and we remove it at once, it may stay in the network for good.
+    run = ("run", "--detach", "--network", network, image, "sleep", "60")
     other = docker(*run).strip()
     form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
     try:
@@ -186,12 +197,13 @@ def _somebody_else(container: Container, network: str) -> Iterator[str]:
 
 
 @contextmanager
-def _rules(container: Container, *rules: tuple[str, ...]) -> Iterator[float]:
+def _rules(container: Container, *rules: tuple[str, ...]) -> Iterator[Beginning]:
     """Rules in its network, which must have caught packets by the end."""
+    earliest = time.time()
     for rule in rules:
         _iptables(container, "-I", *rule)
     try:
-        yield time.time()
+        yield Beginning(earliest, time.time())
         assert _caught(container) > 0, "no packet was lost: there was no fault"
     finally:
         for rule in rules:

@@ -7,7 +7,7 @@ from signal import SIGTERM
 import pytest
 
 from tests.chaos import faults
-from tests.chaos.faults import Direction
+from tests.chaos.faults import Beginning, Direction
 from tests.chaos.ledger import Entry
 from tests.chaos.load import issued_between, outcomes
 from tests.chaos.system import System
@@ -54,7 +54,7 @@ def test_a_frozen_service_gets_no_calls_after_three_seconds_and_some_again_after
         time.sleep(1)
 
     _assert_only_the_first_seconds_hurt(system, load.entries, froze, thawed)
-    late = [entry for entry in load.entries if froze < entry.issued < thawed - TIMEOUT - 0.1]
+    late = [entry for entry in load.entries if froze.latest < entry.issued < thawed - TIMEOUT - 0.1]
     executed = {e.id for e in system.executions(late) if e.began >= thawed}
     assert late
     assert not executed, "calls were executed whose time was over"
@@ -77,14 +77,15 @@ def test_a_service_that_is_cut_off_gets_no_calls_after_three_seconds_and_some_ag
 
 
 def _assert_only_the_first_seconds_hurt(
-    system: System, entries: list[Entry], start: float, end: float
+    system: System, entries: list[Entry], start: Beginning, end: float
 ) -> None:
     hurt = [entry for entry in entries if entry.outcome != "answered"]
     assert hurt, "no call was in hand there"
     assert {entry.outcome for entry in hurt} <= {"ServiceLost", "ServiceTimeout"}
-    assert all(start - 1 < entry.issued < start + NOTICED for entry in hurt), hurt
+    first, last = start.earliest - 1, start.latest + NOTICED
+    assert all(first < entry.issued < last for entry in hurt), hurt
     assert all(entry.seconds < NOTICED + 1.5 for entry in hurt), hurt
-    assert issued_between(entries, start + NOTICED, end)
+    assert issued_between(entries, last, end)
     assert system.disagreements(entries) == []
 
 

@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 from tests.e2e.browser import ARTIFACTS, DESKTOP, LOOKS, Reader
-from tests.e2e.deployment import Deployment, docker
+from tests.e2e.deployment import Container, Deployment, docker
 from tests.needs import ROOT
 from tests.waiting import eventually
 
@@ -323,16 +323,32 @@ def test_500_viewers_slow_no_other_request(live: Page, scaled: Deployment) -> No
 
 def test_viewers_that_leave_or_read_nothing_cost_nothing(live: Page, scaled: Deployment) -> None:
     live.close()
+    apps, services = (scaled.containers(name) for name in ("client-app", "slow-service"))
+    made, ended = times_said(apps, A_CALL), times_said(services, ITS_END)
     with Viewers(scaled.port) as viewers:
         # Twenty calls each: as many as both client apps follow, and more.
         statuses = viewers.come(110, "POST", "/live/calls", "kind=sync&count=20")
         assert set(statuses) == {200, 503}
-        eventually(lambda: load(scaled) > 1000, "their calls are at the service", seconds=10)
+        eventually(
+            lambda: times_said(apps, A_CALL) > made + 1000, "their calls are made", seconds=10
+        )
 
-    soon = scaled.slow_seconds / 2  # by themselves they would end later
-    eventually(lambda: load(scaled) == 0, "their calls have been ended", seconds=soon)
+    # Of handlers that come to their end by themselves, this is not said.
+    eventually(
+        lambda: times_said(services, ITS_END) > ended + 1000, "they have been ended", seconds=10
+    )
+    eventually(lambda: load(scaled) == 0, "none is left", seconds=scaled.slow_seconds / 2)
     with Viewers(scaled.port) as viewers:
         assert set(viewers.come(40, "POST", "/live/calls", "kind=sync&count=20")) == {200}
+
+
+A_CALL = "calling request /service/slow"
+ITS_END = "the handler was ended: too late, or nobody waits"
+
+
+def times_said(containers: list[Container], text: str) -> int:
+    """How often some containers have said something."""
+    return sum(container.said.count(text) for container in containers)
 
 
 def load(deployment: Deployment) -> int:

@@ -86,11 +86,20 @@ class Nothing(WebMessageHandler):
 
 
 class BadHeader(WebMessageHandler):
-    """Says what no header can."""
+    """Says what no header can, and would not end."""
 
     def get(self) -> Any:
-        self.set_body(iter(["never"]), {"X-Bad": "a\r\nb"})
+        self.set_body(self.pieces(), {"X-Bad": self.get_argument("value") or ""})
         return self.render()
+
+    def pieces(self) -> Iterator[bytes]:
+        logger.info("a stream without a head has begun")
+        try:
+            while True:
+                yield b"never"
+                sleep(0.1)
+        finally:
+            logger.info("a stream without a head is over")
 
 
 def function(_application: Brubeck, _message: Any) -> Any:

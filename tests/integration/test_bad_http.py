@@ -39,7 +39,10 @@ LARGEST_HEAD = 16 * 1024
 def the_next_browser_is_served(running_web: Web) -> Iterator[None]:
     """Whatever the last one said; and no handler ran into an error nobody foresaw."""
     yield
-    assert running_web.mongrel2.ask("/echo?say=still+here").text == "still here"
+    answer = running_web.mongrel2.ask("/echo?say=still+here")
+    assert answer.text == "still here"
+    # It is sent before it is logged, and the next test counts lines.
+    eventually(lambda: answer.request_id in running_web.app.said, "it is logged", seconds=5)
     failed = re.findall(r"(\S+): the handler failed", running_web.app.said)
     assert set(failed) <= {"/injects"}  # as it should
 
@@ -395,7 +398,7 @@ def test_browsers_that_do_not_read_their_answers_hold_up_nobody(web: Mongrel2) -
 def test_idle_browsers_past_the_bound_of_those_that_may_wait_hold_up_nobody(
     start_mongrel2: StartMongrel2, start_python: StartPython
 ) -> None:
-    mongrel2 = start_mongrel2(max_fd=400)  # half of them may wait at a time
+    mongrel2 = start_mongrel2(max_fd=400, min_ping=60)  # half of them may wait at a time
     start_app(start_python, mongrel2)
 
     with ExitStack() as open_ones:

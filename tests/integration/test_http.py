@@ -233,7 +233,7 @@ def test_browsers_that_leave_while_the_only_application_stops_hold_up_nobody(
                 other = others.enter_context(connection(mongrel2.port))
                 other.request("GET", "/echo?seconds=2")
             time.sleep(0.5)
-            stopped = browsers.submit(app.stop)
+            stopped = browsers.submit(app.stop, seconds=30)
             time.sleep(0.3)
 
         assert [answer.result().text for answer in waiting] == ["2", "5", "8"]

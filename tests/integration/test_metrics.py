@@ -20,7 +20,7 @@ from tests.waiting import eventually
 REQUESTS = "brubeck_http_request_duration_seconds_count"
 CALLS = "brubeck_call_duration_seconds_count"
 EXECUTIONS = "brubeck_execution_duration_seconds_count"
-SLOW_SECONDS = 0.3
+SLOW_SECONDS = 2.0
 
 
 @dataclass(frozen=True)

@@ -129,8 +129,15 @@ def test_a_body_of_no_piece_is_an_empty_one(server: Server, status: int) -> None
         assert browser.getresponse().read() == b"one two"
 
 
-def test_a_head_that_cannot_be_sent_is_a_500(server: Server) -> None:
-    assert server.ask("/bad-header").status == 500
+def test_a_head_that_cannot_be_sent_is_a_500_and_no_stream_goes_on(server: Server) -> None:
+    def count(what: str) -> int:
+        return server.app.said.count(f"a stream without a head {what}")
+
+    for value in ("a%0D%0Ab", "%E2%82%AC"):
+        assert server.ask(f"/bad-header?value={value}").status == 500
+        assert values(server.metrics_port, "brubeck_in_hand") == {(): 0}
+
+    eventually(lambda: count("is over") == count("has begun"), "what began is over", seconds=10)
 
 
 def test_a_body_that_breaks_is_cut_and_does_not_look_whole(server: Server) -> None:
@@ -225,6 +232,53 @@ def test_many_streams_at_once_are_each_whole(server: Server) -> None:
 
     assert {answer.text for answer in answers} == {"".join(f"{n} " for n in range(10))}
     eventually(lambda: server.app.said.count("the count is over") == 50, "all ended", seconds=5)
+
+
+SORRY_APP = """
+import gevent
+from brubeck.connections import WSGIConnection
+from brubeck.request_handling import Brubeck, WebMessageHandler
+
+class Sorry(WebMessageHandler):
+    def render_error(self, status_code, **_):
+        self.set_body(iter(["sorry"]), status_code=status_code)
+        return self.render()
+
+class Late(Sorry):
+    def get(self):
+        gevent.sleep(60)
+
+class Cut(Sorry):
+    def get(self):
+        self.set_body(self.pieces())
+        return self.render()
+
+    def pieces(self):
+        yield "half of it"
+        gevent.sleep(60)
+
+routes = [("^/late$", Late), ("^/cut$", Cut)]
+server = WSGIConnection(%d, "127.0.0.1")
+Brubeck(server, routes, base_handler=Sorry, request_timeout=0.3).run()
+"""
+
+
+def test_what_is_too_late_is_no_stream_though_error_pages_are(
+    start_python: Callable[..., Program], tmp_path: Path
+) -> None:
+    port = free_port()
+    (tmp_path / "sorry_app.py").write_text(SORRY_APP % port)
+    start_python(tmp_path / "sorry_app.py").wait_until_it_says("listening")
+
+    late = ask(port, "/late", timeout=10)
+    assert (late.status, late.text) == (504, "504 Gateway Timeout\n")
+
+    with connection(port, timeout=10) as browser:
+        browser.request("GET", "/cut")
+        response = browser.getresponse()
+        assert response.read1() == b"half of it"
+        with pytest.raises(IncompleteRead):
+            response.read()
 
 
 def test_a_request_that_is_refused_ends_no_other(

@@ -219,10 +219,11 @@ def test_a_call_that_takes_too_long_has_a_span_at_both_ends(
     errors = {
         (span.service, span.kind): span.attributes["error.type"] for span in receiver.wait_for(3)
     }
+    # The caller gives up first, but a slow machine may be late to tell the service.
+    assert errors.pop(("slow-service", "SERVER")) in {"cancelled", "504"}
     assert errors == {
         ("client-app", "SERVER"): "ServiceTimeout",
         ("client-app", "CLIENT"): "ServiceTimeout",
-        ("slow-service", "SERVER"): "cancelled",
     }
 
 

@@ -166,13 +166,13 @@ Servers = Mapping[str, int]
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """The ports of the application, once behind each server; a request may take 1 s."""
+    """The ports of the application, once behind each server; a request may take 2 s."""
     need_mongrel2()
     folders = {name: tmp_path_factory.mktemp(name) for name in ("service", "mongrel2", "wsgi")}
     wsgi_port = str(free_port())
     settings = {
         "SERVICE_ADDR": f"ipc://{folders['service']}/echo",
-        "REQUEST_TIMEOUT": "1",
+        "REQUEST_TIMEOUT": "2",
     }
     with (
         Mongrel2(folders["mongrel2"] / "server") as mongrel2,
@@ -337,7 +337,7 @@ class OnePiece(WebMessageHandler):
         self.set_body(iter(["x" * 20_000_000]))
         return self.render()
 
-wsgi_connection._Handler.idle = 0.3
+wsgi_connection._Handler.idle = 1.0
 routes = [(r"^/long$", Long), (r"^/piece$", OnePiece)]
 Brubeck(wsgi_connection.WSGIConnection(%d), routes).run()
 """
@@ -345,7 +345,7 @@ Brubeck(wsgi_connection.WSGIConnection(%d), routes).run()
 
 @pytest.fixture
 def impatient_port(start_python: Callable[..., Program], tmp_path: Path) -> Iterator[int]:
-    """Where our own server closes connections after a third of a second."""
+    """Where our own server closes connections after a second."""
     port = free_port()
     (tmp_path / "idle_app.py").write_text(IDLE_APP % port)
     app = start_python(tmp_path / "idle_app.py")
@@ -380,7 +380,7 @@ def test_our_own_server_waits_for_browsers_that_read_slowly(impatient_port: int,
         response = browser.getresponse()
         while part := response.read(1_000_000):
             received += len(part)
-            time.sleep(0.1)
+            time.sleep(0.2)
     assert received == 20_000_000
 
 
@@ -473,6 +473,50 @@ def test_our_own_server_refuses_browsers_that_come_while_it_stops(
         kept.request("GET", "/hello/you")
         assert kept.getresponse().headers["Connection"] == "close"
         assert waiting.result().text == "it took a while"
+        assert status.result() == 0
+
+
+REPEATS = """
+import gevent
+from brubeck import wsgi_connection
+from brubeck.request_handling import Brubeck, WebMessageHandler
+
+class Repeats(WebMessageHandler):
+    def post(self):
+        gevent.sleep(0.6)  # answers that were made have less time to leave
+        self.set_body(self.message.body)
+        return self.render()
+
+wsgi_connection.FINISH = 0.2
+server = wsgi_connection.WSGIConnection(%d, "127.0.0.1")
+Brubeck(server, [(r"^/$", Repeats)], drain_timeout=20).run()
+"""
+
+
+def test_our_own_server_told_to_stop_answers_a_request_that_has_come_in_part(
+    start_python: Callable[..., Program], tmp_path: Path
+) -> None:
+    """Mongrel2 hands on whole ones."""
+    # Given
+    port = free_port()
+    (tmp_path / "repeats.py").write_text(REPEATS % port)
+    app = start_python(tmp_path / "repeats.py")
+    app.wait_until_it_says("listening")
+    with (
+        ThreadPoolExecutor() as operators,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as browser,
+    ):
+        headers = b"Host: here\r\nContent-Length: 4\r\nExpect: 100-continue\r\n"
+        browser.sendall(b"POST / HTTP/1.1\r\n" + headers + b"\r\nha")
+        assert browser.recv(1000).startswith(b"HTTP/1.1 100 "), "it reads the body"
+        # When
+        status = operators.submit(app.stop)
+        eventually(lambda: "stopping" in app.said, "it was told to stop", seconds=10)
+        browser.sendall(b"lf")
+        # Then
+        response = HTTPResponse(browser)
+        response.begin()
+        assert (response.status, response.read()) == (200, b"half")
         assert status.result() == 0
 
 

@@ -155,7 +155,7 @@ def test_when_a_machine_dies_calls_in_hand_there_are_lost_and_all_others_answere
     with cluster.load(seconds=1.0, idempotent_every=2, timeout=10) as load:
         eventually(lambda: cluster.executed_at(victim, since=0), "work in hand", seconds=10)
         time.sleep(2)
-        killed = cluster.kill(victim)
+        before, killed = cluster.kill(victim)
         eventually(lambda: cluster.state_of(victim) == "down", "its end is noticed", seconds=60)
         eventually(
             lambda: cluster.nodes_of("slow-service") == [with_the_callers] * 2,
@@ -176,7 +176,7 @@ def test_when_a_machine_dies_calls_in_hand_there_are_lost_and_all_others_answere
         (round(e.issued - killed, 2), round(e.ended - killed, 2), e.outcome) for e in hurt
     ]
     assert not any(entry.idempotent for entry in hurt), "those are tried again"
-    assert all(killed - 1.5 < entry.issued < killed + NODE_LOSS_TOLD for entry in hurt), hurt
+    assert all(before - 1.5 < entry.issued < killed + NODE_LOSS_TOLD for entry in hurt), hurt
     assert all(entry.ended < killed + NODE_LOSS_TOLD for entry in hurt), hurt
     assert cluster.disagreements(load.entries) == []
 

@@ -394,6 +394,27 @@ def test_a_call_from_another_thread_fails_there_whether_it_waits_or_not(
     assert len(connection.background) == 0
 
 
+def test_a_service_that_was_registered_in_another_thread_only_can_still_be_called(
+    serve: Serve, caller: Caller
+) -> None:
+    service = serve()
+
+    with pytest.raises(RuntimeError, match="another thread"):
+        gevent.get_hub().threadpool.apply(caller.register_service, (service.addr, PASSPHRASE))
+
+    assert caller.ask(service.addr)[0].status_code == 200
+
+
+def test_a_service_is_not_looked_for_in_another_thread(serve: Serve, caller: Caller) -> None:
+    service = serve()
+    caller.ask(service.addr)
+
+    with pytest.raises(RuntimeError, match="another thread"):
+        gevent.get_hub().threadpool.apply(caller.check_service, (service.addr,))
+
+    caller.check_service(service.addr)
+
+
 def test_a_large_replica_is_found_behind_any_number_of_small_ones_that_are_full(
     raw_service: Callable[..., RawService], caller: Caller
 ) -> None:

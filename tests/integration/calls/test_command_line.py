@@ -31,6 +31,7 @@ from brubeckservice.command_line import EXIT_STATUS
 from tests.integration.calls.instances import ECHO, PASSPHRASE, Service, free_address
 from tests.integration.calls.raw_peers import RawService
 from tests.needs import ROOT
+from tests.waiting import eventually
 
 Serve = Callable[..., Service]
 COMMAND = [sys.executable, "-m", "brubeckservice.command_line"]
@@ -217,7 +218,7 @@ def answers_about_something_else(call: Any) -> list[Any]:
 def test_a_call_without_an_answer_says_why(
     terminal: Terminal, raw_service: Callable[..., RawService], answer: Any, error: Any
 ) -> None:
-    ended = terminal.run("call", "--timeout", "1", raw_service(answer).addr, "/p")
+    ended = terminal.run("call", "--timeout", "5", raw_service(answer).addr, "/p")
 
     assert ended.status == EXIT_STATUS[error]
     assert ended.complained.startswith(f"{error.__name__}: ")
@@ -264,21 +265,22 @@ def test_a_ping_can_be_read_by_programs(terminal: Terminal, service: Service) ->
 def test_a_ping_takes_no_longer_than_it_may(terminal: Terminal) -> None:
     with socket.create_server(("127.0.0.1", 0)) as frozen:  # nobody accepts, or says anything
         addr = f"tcp://127.0.0.1:{frozen.getsockname()[1]}"
-        ended = terminal.run("ping", "--timeout", "0.2", addr)
+        ended = terminal.run("ping", "--timeout", "2", addr)
 
     assert ended.status == EXIT_STATUS[ServiceUnavailable]
     assert "connecting" in ended.printed
     assert "no welcome" not in ended.complained, "it waited until there could be none"
 
 
-def test_a_service_that_stops_is_seen_draining(terminal: Terminal, service: Service) -> None:
-    answer = gevent.spawn(terminal.run, "call", service.addr, "/echo", "seconds:=3")
-    gevent.sleep(1)
-    assert service.in_hand == 1
+def test_a_service_that_stops_is_seen_draining(terminal: Terminal, serve: Serve) -> None:
+    service = serve(drain_timeout=15)
+    answer = gevent.spawn(terminal.run, "call", service.addr, "/echo", "seconds:=8")
+    eventually(lambda: service.in_hand == 1, "the call is in hand", seconds=20)
     top = gevent.spawn(
-        terminal.run, "top", "--json", "--interval", "0.1", "--times", "15", service.addr
+        terminal.run, "top", "--json", "--interval", "0.1", "--times", "30", service.addr
     )
-    gevent.sleep(1)
+    eventually(lambda: service.callers == 2, "somebody looks", seconds=20)
+    gevent.sleep(0.5)  # in which it is seen to be ready
     service.begin_to_stop()
 
     states = [json.loads(line)[0]["state"] for line in top.get(timeout=20).printed.splitlines()]
@@ -309,10 +311,17 @@ def test_another_passphrase_is_told(terminal: Terminal, service: Service, tmp_pa
 
 def test_without_a_file_the_passphrase_is_asked_for(terminal: Terminal, service: Service) -> None:
     ours, theirs = pty.openpty()
-    gevent.spawn_later(2, os.write, ours, f"{PASSPHRASE}\n".encode())  # when it has been asked
+
+    def keep_typing() -> None:
+        while True:  # what is typed before it is asked for is thrown away
+            gevent.sleep(1)
+            os.write(ours, f"{PASSPHRASE}\n".encode())
+
+    typing = gevent.spawn(keep_typing)
     ended = terminal.run(
         "ping", service.addr, env={"PATH": os.environ["PATH"]}, stdin=theirs, start_new_session=True
     )
+    typing.kill()
     os.close(theirs)
     os.close(ours)
 

@@ -6,12 +6,13 @@ And who does not read its answers costs a service no more memory than is said.
 import gc
 import os
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 import gevent
 import zmq
 
-from brubeckservice.base import ServiceError, ServiceTimeout
+from brubeckservice.base import ServiceRefused, ServiceTimeout
 from tests.integration.calls.instances import Caller
 from tests.integration.calls.raw_peers import KEYS, frame_of, keyed
 from tests.integration.programs import Program, resident
@@ -25,6 +26,17 @@ def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
+def times_out(caller: Caller, addr: str) -> bool:
+    """Whether a call ends because its time is over; either end may be the first to see it."""
+    try:
+        response, _ = caller.ask(addr, "/echo", {"seconds": 60}, timeout=0.3)
+    except ServiceTimeout:
+        return True
+    except ServiceRefused as error:
+        return " is late," in str(error)
+    return response.status_code == HTTPStatus.GATEWAY_TIMEOUT
+
+
 def test_a_hundred_thousand_calls_that_time_out_leave_nothing(
     serve_apart: Callable[[], tuple[str, Program]], caller: Caller
 ) -> None:
@@ -32,33 +44,32 @@ def test_a_hundred_thousand_calls_that_time_out_leave_nothing(
     caller.wait_for_replicas(addr, 1)
     processes = (os.getpid(), service.pid)
 
-    def time_out() -> bool:
-        try:
-            caller.ask(addr, "/echo", {"seconds": 60}, timeout=0.3)
-        except ServiceError as error:
-            return isinstance(error, ServiceTimeout)
-        return False
-
     def time_out_together(calls: int) -> int:
         timed_out = 0
         for _ in range(calls // AT_A_TIME):
-            greenlets = [gevent.spawn(time_out) for _ in range(AT_A_TIME)]
+            greenlets = [gevent.spawn(times_out, caller, addr) for _ in range(AT_A_TIME)]
             gevent.joinall(greenlets, timeout=30)
             timed_out += sum(greenlet.value is True for greenlet in greenlets)
         return timed_out
 
+    def growth() -> int:
+        """Bytes that either process has more after all these calls."""
+        gc.collect()
+        before = [resident(pid) for pid in processes]
+        assert time_out_together(CALLS) == CALLS
+        gc.collect()
+        return max(resident(pid) - size for pid, size in zip(processes, before, strict=True))
+
     time_out_together(CALLS // 5)  # until both have the memory that so many at a time need
-    gc.collect()
-    before = [(resident(pid), descriptors(pid)) for pid in processes]
+    before = [descriptors(pid) for pid in processes]
 
-    assert time_out_together(CALLS) == CALLS
+    # One that is held up for a moment may need more: once, but a leak grows every time.
+    assert any(growth() < 5_000_000 for _ in range(3))
 
-    gc.collect()
     assert caller.waiting() == 0
     (session,) = caller.sessions(addr)
     assert session.outstanding == 0
-    for pid, (memory, files) in zip(processes, before, strict=True):
-        assert resident(pid) - memory < 5_000_000
+    for pid, files in zip(processes, before, strict=True):
         assert descriptors(pid) <= files
 
 

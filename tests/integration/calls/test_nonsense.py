@@ -241,6 +241,7 @@ def test_who_comes_back_with_the_same_identity_gets_only_what_it_asked_for_since
     before.say(call(1, what="before", seconds=1))
     eventually(lambda: service.in_hand == 1, "the call is in hand", seconds=5)
     before.close()
+    gevent.sleep(0.3)  # until libzmq has noticed
 
     after = raw_caller(service.addr, identity=b"worker-7")
     after.greet()

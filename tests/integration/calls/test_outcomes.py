@@ -160,10 +160,12 @@ def test_a_call_that_is_never_answered_ends_in_time_and_leaves_nothing(
     raw_service: StartRawService, caller: Caller
 ) -> None:
     service = raw_service(lambda _: [])
+    caller.wait_for_replicas(service.addr, 1)
 
     with gevent.Timeout(5), pytest.raises(ServiceTimeout, match=r"no answer from .* about /echo"):
         caller.ask(service.addr, timeout=0.2)
 
+    eventually(lambda: service.calls, "the call has come", seconds=5)
     assert len(service.calls) == 1
     assert caller.waiting() == 0
 
@@ -188,11 +190,12 @@ def test_a_caller_that_gives_up_by_itself_leaves_nothing(
     raw_service: StartRawService, caller: Caller
 ) -> None:
     service = raw_service(lambda _: [])
-    caller.connection(service.addr)
+    caller.wait_for_replicas(service.addr, 1)
 
     with pytest.raises(gevent.Timeout), gevent.Timeout(0.3):
         caller.ask(service.addr, timeout=60)
 
+    eventually(lambda: service.calls, "the call has come", seconds=5)
     assert len(service.calls) == 1
     assert caller.waiting() == 0
     (session,) = caller.sessions(service.addr)
@@ -268,6 +271,7 @@ def test_the_handler_of_a_call_that_is_too_late_is_ended_by_its_caller(
     waiting_service: Service, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service_connection, "GRACE", 60.0)
+    caller.wait_for_replicas(waiting_service.addr, 1)
 
     assert isinstance(
         outcome_of(caller.ask, waiting_service.addr, "/wait", timeout=0.3), ServiceTimeout
@@ -374,7 +378,9 @@ def test_an_answer_that_is_late_changes_nothing_but_a_counter(
     raw_service: StartRawService, caller: Caller
 ) -> None:
     service = raw_service(lambda _: [])
-    assert isinstance(outcome_of(caller.ask, service.addr, timeout=0.1), ServiceTimeout)
+    caller.wait_for_replicas(service.addr, 1)
+    assert isinstance(outcome_of(caller.ask, service.addr, timeout=0.3), ServiceTimeout)
+    eventually(lambda: service.calls, "the call has come", seconds=5)
     service.answer = an_echo
     connection = caller.connection(service.addr)
 

@@ -1,11 +1,13 @@
 """A handler says how far it has come, and a caller that wants to know is told."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
 from gevent.queue import Queue
 
 from brubeckservice.base import (
@@ -38,13 +40,17 @@ class Steps(ServiceMessageHandler):
 
 
 class NativeSteps(Steps):
-    """The same in a native thread."""
+    """The same in a native thread, with a pause until its caller has been told the step."""
 
     cpu_bound = True
 
-    def pause(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+    told: Told
+    steps = 0
+
+    def pause(self, _: float) -> None:
+        self.steps += 1
+        enough = time.monotonic() + 5
+        while len(self.told) < self.steps and time.monotonic() < enough:
             sum(range(1000))
 
 
@@ -67,6 +73,18 @@ class Beyond(ServiceMessageHandler):
         return self.render(200)
 
 
+class Says(ServiceMessageHandler):
+    """Says what a test wants, and ends when its caller has been told."""
+
+    note: Any
+    was_told: Event
+
+    def request(self) -> ServiceResponse:
+        self.progress(0.5, self.note)
+        self.was_told.wait(5)
+        return self.render(200)
+
+
 class WaitsUntilItIsEnded(ServiceMessageHandler):
     """Reports once, and never ends by itself."""
 
@@ -86,6 +104,7 @@ ROUTES = [
     (r"^/native$", NativeSteps),
     (r"^/chatterbox$", Chatterbox),
     (r"^/beyond$", Beyond),
+    (r"^/says$", Says),
     (r"^/waits$", WaitsUntilItIsEnded),
 ]
 
@@ -104,7 +123,11 @@ def follow(caller: Caller, service: Any, path: str, **arguments: Any) -> Told:
 
 @pytest.mark.parametrize("path", ["/steps", "/native"])
 def test_a_caller_is_told_every_step_in_order(service: Service, caller: Caller, path: str) -> None:
-    assert follow(caller, service, path) == [(step / 10, f"step {step}") for step in range(10)]
+    told = NativeSteps.told = []
+
+    caller.ask(service.addr, path, on_progress=lambda *progress: told.append(progress))
+
+    assert told == [(step / 10, f"step {step}") for step in range(10)]
 
 
 def test_nobody_is_told_more_than_can_be_looked_at(service: Service, caller: Caller) -> None:
@@ -200,17 +223,43 @@ def test_progress_beyond_the_end_is_a_mistake_of_the_handler(
     assert caller.ask(service.addr, "/beyond")[0].status_code == 500
 
 
+@pytest.mark.parametrize(
+    ("note", "text"),
+    [(os.fsdecode(b"b\xff.txt"), "b?.txt"), (["step", 1], "['step', 1]"), (None, "None")],
+    ids=["half a character", "a list", "nothing"],
+)
+def test_a_note_that_is_no_text_of_json_is_told_as_one(
+    service: Service, caller: Caller, note: Any, text: str
+) -> None:
+    Says.note, Says.was_told = note, Event()
+    told: Told = []
+
+    def hear(*progress: Any) -> None:
+        told.append(progress)
+        Says.was_told.set()
+
+    response, _ = caller.ask(service.addr, "/says", on_progress=hear)
+
+    assert (response.status_code, told) == (200, [(0.5, text)])
+
+
 def test_a_caller_that_did_not_ask_hears_nothing_of_it(
     service: Service, raw_caller: Callable[..., RawCaller]
 ) -> None:
     peer = raw_caller(service.addr)
     peer.greet()
-    peer.say(["call", 1, 5000, "/steps", "request", {}, {"pause": 0.01}])
+    peer.say(["call", 1, 5000, "/steps", "request", {}, {"pause": 0.05}])
+    eventually(lambda: service.in_hand == 1, "it is under way", seconds=5)
     eventually(lambda: service.in_hand == 0, "it is answered", seconds=5)
-    peer.say(["ping", 1])
-    peer.hear("pong")
+    peer.say(["ping", 1])  # whatever is said of the call comes before the pong
+    heard: list[Message] = []
 
-    assert [kind for kind, *_ in peer.heard_so_far()] == []
+    def has_heard_the_pong() -> bool:
+        heard.extend(peer.heard_so_far())
+        return any(message[:2] == ["pong", 1] for message in heard)
+
+    eventually(has_heard_the_pong, "the pong", seconds=5)
+    assert [kind for kind, *_ in heard if kind != "pong"] == ["response"]
 
 
 def test_what_is_no_progress_of_a_call_in_hand_changes_nothing(

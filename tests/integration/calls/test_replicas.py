@@ -228,6 +228,25 @@ def test_a_lookup_that_fails_changes_nothing(
     assert who_answers(caller, names.addr, 4) == {names.addr_of(ONE): 2, names.addr_of(TWO): 2}
 
 
+def test_an_address_that_disappears_before_it_was_reached_is_not_waited_for(
+    serve: Serve, caller: Caller, names: NameService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brubeckservice.replicas.RESOLVE_INTERVAL", 0.1)
+    monkeypatch.setattr("brubeckservice.replicas.FIRST_ATTEMPT_TIMEOUT", 60.0)
+    monkeypatch.setattr("brubeckservice.session.WELCOME_TIMEOUT", 60.0)
+    names.hosts = [ONE, TWO]
+    serve(ROUTES, addr=names.addr_of(ONE))
+    with socket.create_server((TWO, names.port)):  # takes connections and says nothing
+        caller.wait_for_replicas(names.addr, 1)
+        assert [s.state for s in caller.replica_states(names.addr)] == ["ready", "connecting"]
+
+        names.hosts = [ONE]
+        eventually(lambda: len(caller.replica_states(names.addr)) == 1, "it goes", seconds=5)
+
+    with gevent.Timeout(5):
+        caller.connection(names.addr).check(60)
+
+
 def test_a_name_that_nobody_knew_is_found_when_somebody_does(
     serve: Serve, caller: Caller, names: NameService
 ) -> None:
@@ -286,6 +305,22 @@ def test_each_replica_that_cannot_be_reached_is_told_of_once(
 
     told = [r for r in caplog.records if r.name == "brubeckservice.replicas"]
     assert len(told) == len(addr)
+
+
+def test_a_replica_of_which_the_log_cannot_be_told_is_tried_again(
+    serve: Serve, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addr = free_address()
+    fails = Mock(side_effect=RuntimeError("no place to log to"))
+    with monkeypatch.context() as patch:
+        patch.setattr("brubeckservice.replicas.logger.warning", fails)
+        caller.connection(addr)
+        eventually(lambda: fails.called, "it is to be logged", seconds=5)
+
+    serve(ROUTES, addr=addr)
+
+    caller.wait_for_replicas(addr, 1)
+    assert who_answers(caller, addr, 1) == {addr: 1}
 
 
 @pytest.mark.parametrize("what", ["resolve", "derive_keys"])

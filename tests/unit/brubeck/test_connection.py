@@ -22,6 +22,7 @@ class RecordedConnection(Connection):
     def __init__(self) -> None:
         super().__init__(max_in_hand=10)
         self.life: list[str] = []
+        self.answers: list[Any] = []
 
     def _open(self) -> None:
         self.life.append("open")
@@ -43,6 +44,7 @@ class RecordedConnection(Connection):
         self._in_hand.end(job)
 
     def _answer(self, response: Any) -> None:
+        self.answers.append(response)
         self.life.append(f"answer {response.status_code}")
 
 
@@ -156,6 +158,45 @@ def test_a_message_is_answered_at_its_deadline(
     connection.stop()
     running.get(timeout=10)
     assert connection.life == ["open", "refuse new work", "answer 504", "close"]
+
+
+@pytest.mark.parametrize("step", ["initialize", "render_error"])
+def test_a_message_that_is_too_late_is_answered_also_where_the_error_page_waits(
+    connection: RecordedConnection,
+    application: Brubeck,
+    step: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given
+    monkeypatch.setattr("brubeck.message_job.ERROR_PAGE_TIMEOUT", 0.1)
+    waits = type("Waits", (WebMessageHandler,), {step: lambda *_, **__: Event().wait()})
+    running = serve(connection, application)
+    # When
+    connection.take(0.05, waits)
+    connection.stop()
+    running.get(timeout=20)
+    # Then
+    assert connection.life == ["open", "refuse new work", "answer 504", "close"]
+    assert [answer.body for answer in connection.answers] == [b"504 Gateway Timeout\n"]
+
+
+def test_a_message_that_is_too_late_is_answered_also_where_the_error_page_is_streamed(
+    connection: RecordedConnection, application: Brubeck
+) -> None:
+    # Given
+    class Streamed(WebMessageHandler):
+        def render_error(self, status_code: int, *_args: Any, **_kwargs: Any) -> Any:
+            self.set_body(iter(["sorry"]), status_code=status_code)
+            return self.render()
+
+    running = serve(connection, application)
+    # When
+    connection.take(0.05, Streamed)
+    connection.stop()
+    running.get(timeout=20)
+    # Then
+    (answer,) = connection.answers
+    assert (answer.streamed, answer.body) == (False, b"504 Gateway Timeout\n")
 
 
 def test_on_finish_runs_also_for_a_handler_that_is_ended_at_its_deadline(

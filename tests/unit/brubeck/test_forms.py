@@ -16,6 +16,7 @@ def multipart(*parts: str) -> bytes:
 FIELD = 'Content-Disposition: form-data; name="field"\r\n\r\ngrün'
 UNKNOWN_CHARSET = "Content-Type: text/plain; charset=no-such-charset"
 NULL_CHARSET = 'Content-Type: text/plain; charset="a\0b"'
+HALF_A_CHARACTER = "Content-Type: text/plain; charset=utf-7\r\n\r\n+2AA-"
 FILE = (
     'Content-Disposition: form-data; name="file"; filename="a.txt"\r\n'
     "Content-Type: text/plain; charset=utf-8\r\n\r\nhello"
@@ -68,6 +69,7 @@ def test_a_body_and_its_form(content_type: str, body: bytes, form: Form) -> None
         (MULTIPART, multipart(FIELD.replace("\r\n\r\n", f"\r\n{UNKNOWN_CHARSET}\r\n\r\n"))),
         (MULTIPART, multipart(FIELD.replace("\r\n\r\n", f"\r\n{NULL_CHARSET}\r\n\r\n"))),
         (MULTIPART, multipart(FIELD).replace(b"\xc3", b"\xff")),
+        (MULTIPART, multipart(FIELD.replace("\r\n\r\ngrün", f"\r\n{HALF_A_CHARACTER}"))),
         (MULTIPART, multipart(*[FIELD] * (MAX_FIELDS + 1))),
         (URLENCODED, b"&".join([b"a=1"] * (MAX_FIELDS + 1))),
     ],
@@ -79,6 +81,7 @@ def test_a_body_and_its_form(content_type: str, body: bytes, form: Form) -> None
         "an unknown charset",
         "a charset that is no text",
         "bytes that are no text",
+        "half a character",
         "too many parts",
         "too many fields",
     ],

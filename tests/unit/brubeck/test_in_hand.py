@@ -13,6 +13,7 @@ from gevent.pool import Pool
 from gevent.queue import Queue
 
 from brubeck.in_hand import InHand, Job
+from tests.waiting import eventually
 
 LONG = 60.0
 SHORT = 0.05
@@ -32,7 +33,7 @@ def too_late() -> str:
 class JobOf(Job):
     """A job of functions."""
 
-    was_abandoned = False
+    has_failed = was_abandoned = False
 
     def __init__(
         self,
@@ -51,6 +52,9 @@ class JobOf(Job):
 
     def too_late(self) -> Any:
         return self._functions[2]()
+
+    def failed(self, _result: Any) -> bool:
+        return self.has_failed
 
     def abandoned(self) -> None:
         self.was_abandoned = True
@@ -168,6 +172,41 @@ def test_a_greenlet_that_was_too_late_does_no_other_job(answers: Answers) -> Non
     in_hand.start(JobOf(gevent.getcurrent, answers.put), LONG)
     # Then
     assert answers.get(timeout=10) is not late.get(timeout=10)
+
+
+def leave_running() -> gevent.Timeout:
+    """A mistake of a handler's: a timeout that nobody closes."""
+    return gevent.Timeout.start_new(SHORT)
+
+
+def wait_until_fired(timeout: gevent.Timeout) -> None:
+    eventually(lambda: not timeout.pending, "the timeout has fired", seconds=10)
+
+
+def test_a_timeout_that_a_failed_job_left_running_does_not_hit_the_next(answers: Answers) -> None:
+    # Given
+    in_hand, may_go_on = InHand(1), Event()
+    failed = JobOf(leave_running, answers.put)
+    failed.has_failed = True
+    in_hand.start(failed, LONG)
+    timeout = answers.get(timeout=10)
+    # When
+    start(in_hand, answers, lambda: may_go_on.wait(10), LONG)
+    wait_until_fired(timeout)
+    may_go_on.set()
+    # Then
+    assert answers.get(timeout=10) is True
+
+
+def test_a_greenlet_that_died_while_it_waited_for_work_is_given_none(answers: Answers) -> None:
+    # Given
+    in_hand = InHand(1)
+    start(in_hand, answers, leave_running, LONG)
+    wait_until_fired(answers.get(timeout=10))
+    # When
+    start(in_hand, answers, lambda: "done", LONG)
+    # Then
+    assert answers.get(timeout=10) == "done"
 
 
 def test_the_end_of_a_late_job_is_not_the_end_of_the_next(answers: Answers) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from typing import Any
 
@@ -105,6 +106,67 @@ def test_logs_go_to_standard_output_from_their_level_on(log_format: str, starts:
     assert len(lines) == 1
     assert lines[0].startswith(starts)
     assert "loud enough" in lines[0]
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()], ids=["text", "json"])
+def test_half_a_character_such_as_a_file_s_name_may_have_can_be_written(
+    formatter: logging.Formatter,
+) -> None:
+    written = formatter.format(record("cannot read %s", os.fsdecode(b"b\xff.txt"))).encode()
+    assert b"cannot read b\\udcff.txt" in written
+
+
+LOGS_EVERYWHERE = """
+import brubeck.cooperative
+import io, logging, os, sys
+import gevent
+from gevent import monkey
+from gevent.event import Event
+from gevent.threadpool import ThreadPool
+from brubeck import logs
+
+pause = monkey.get_original("time", "sleep")
+
+class SlowOutput(io.StringIO):
+    def write(self, text):
+        pause(0.0005)  # here the other threads go on
+        return super().write(text)
+
+output = sys.stdout
+sys.stdout = sys.stderr = written = SlowOutput()
+logs.configure("INFO", "text")
+logger = logging.getLogger("everywhere")
+
+def log_in(place):
+    for number in range(50):
+        logger.info("%s %d", place, number)
+
+all_logged = Event()
+
+def log_in_the_loop(number):
+    if number == 50:
+        all_logged.set()
+        return
+    gevent.get_hub().loop.run_callback(log_in_the_loop, number + 1)
+    logger.info("the loop %d", number)
+
+threads = ThreadPool(4)
+ends = [threads.spawn(log_in, f"thread {name}") for name in "abcd"]
+ends.append(gevent.spawn(log_in, "a greenlet"))
+log_in_the_loop(0)
+gevent.joinall([*ends, all_logged], timeout=5)
+output.write(written.getvalue())
+output.flush()
+os._exit(0)  # whatever a thread waits for
+"""
+
+
+def test_native_threads_and_the_event_loop_log_at_once_and_every_line_is_written() -> None:
+    places = [*(f"thread {name}" for name in "abcd"), "a greenlet", "the loop"]
+    lines = output_of(LOGS_EVERYWHERE).splitlines()
+    assert sorted(line.partition(" everywhere: ")[2] for line in lines) == sorted(
+        f"{place} {number}" for place in places for number in range(50)
+    )
 
 
 class Clock:

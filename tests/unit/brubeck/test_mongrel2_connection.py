@@ -21,6 +21,7 @@ from brubeck.response import Response
 from brubeck.routing import Target
 from brubeck.web_handlers import WebMessageHandler
 from tests.unit.brubeck.fakes import FakeTracing, brubeck
+from tests.waiting import eventually
 
 PULL, PUB = "tcp://mongrel2:9999", "tcp://mongrel2:9998"
 IDENT = "ident-of-this-start"
@@ -284,6 +285,58 @@ def test_what_an_earlier_mongrel2_asked_is_never_answered(
     go_on["/new"].set()
     answer = mongrel2.reads()
     assert (answer.sender, answer.content) == ("second-start", b"/new")
+
+
+def test_what_is_read_of_a_mongrel2_that_has_gone_is_forgotten_when_the_next_one_comes(
+    serve: Serve,
+) -> None:
+    # Given requests that are read when it is known already that who sent them has gone
+    ended = Event()
+
+    class Stream(WebMessageHandler):
+        def get(self) -> Any:
+            self.set_body(self.pieces())
+            return self.render()
+
+        def pieces(self) -> Iterator[str]:
+            try:
+                yield "for a browser that has gone"
+                Event().wait()
+            finally:
+                ended.set()
+
+    served = serve((r"^/stream", Stream), (r"^/", Page))
+    connection, mongrel2 = served.connection, served.mongrel2
+    mongrel2.starts("first-start")
+    mongrel2.stops("first-start")
+    mongrel2.asks("/stream", conn_id=1, ident="first-start")
+    mongrel2.asks("/page", conn_id=2, ident="first-start")
+    gevent.idle()
+    # When
+    mongrel2.starts("second-start")
+    # Then
+    assert ended.wait(10)
+    assert mongrel2.reads_nothing()
+    assert (list(connection._browsers), connection._held) == ([], [])
+    assert len(connection._in_hand) == 0
+
+
+def test_what_is_read_before_its_mongrel2_subscribes_is_not_forgotten(
+    serve: Serve, go_on: dict[str, Event]
+) -> None:
+    # Given
+    served = serve((r"^/slow", WaitingPage), (r"^/", Page))
+    served.mongrel2.starts("first-start")
+    served.mongrel2.stops("first-start")
+    for conn_id, path in ((1, "/slow"), (2, "/quick")):
+        served.mongrel2.asks(path, conn_id=conn_id, ident="second-start")
+    gevent.idle()
+    # When
+    served.mongrel2.starts("second-start")
+    # Then
+    assert served.mongrel2.reads().content == b"/quick"
+    go_on["/slow"].set()
+    assert served.mongrel2.reads().content == b"/slow"
 
 
 def test_an_empty_subscription_is_one_to_everything(serve: Serve) -> None:
@@ -688,6 +741,80 @@ def test_a_handler_that_takes_too_long_is_answered_with_504_and_once(
     assert served.mongrel2.reads_nothing()
     served.mongrel2.asks("/next")
     assert served.mongrel2.reads().content == b"/next"
+
+
+class SorryInPieces(WebMessageHandler):
+    """Streams its error pages."""
+
+    def render_error(self, status_code: int, *_args: Any, **_kwargs: Any) -> Any:
+        self.set_body(iter(["sorry"]), status_code=status_code)
+        return self.render()
+
+
+def test_a_late_answer_is_whole_where_the_error_page_is_streamed(
+    serve: Serve, go_on: dict[str, Event]
+) -> None:
+    # Given
+    slow = type("Slow", (WaitingPage, SorryInPieces), {})
+    served = serve((r"^/", slow), base_handler=SorryInPieces, request_timeout=0.05)
+    served.mongrel2.starts()
+    # When
+    served.mongrel2.asks(headers={"VERSION": "HTTP/1.1"})
+    # Then
+    answer = served.mongrel2.reads()
+    assert (answer.status, answer.content) == (504, b"504 Gateway Timeout\n")
+    assert "Content-Length: 20" in answer.headers
+    assert served.mongrel2.reads_nothing()
+    assert not served.connection._browsers
+
+
+def test_a_stream_that_is_cut_does_not_look_whole_where_the_error_page_is_streamed(
+    serve: Serve,
+) -> None:
+    # Given
+    class Stream(SorryInPieces):
+        def get(self) -> Any:
+            self.set_body(self.pieces())
+            return self.render()
+
+        def pieces(self) -> Iterator[str]:
+            yield "half of it"
+            Event().wait()
+
+    served = serve((r"^/", Stream), base_handler=SorryInPieces, request_timeout=0.05)
+    served.mongrel2.starts()
+    # When
+    served.mongrel2.asks(headers={"VERSION": "HTTP/1.1"})
+    # Then
+    assert served.mongrel2.reads().status == 200
+    assert served.mongrel2.reads().body == b"a\r\nhalf of it\r\n"
+    assert served.mongrel2.reads().body == b"", "it is closed, without a last chunk"
+    assert served.mongrel2.reads_nothing()
+
+
+def test_a_timeout_that_a_handler_which_failed_left_running_does_not_hit_the_next_request(
+    serve: Serve, go_on: dict[str, Event]
+) -> None:
+    # Given
+    left: list[gevent.Timeout] = []
+
+    class Forgets(WebMessageHandler):
+        def get(self) -> Any:
+            left.append(gevent.Timeout.start_new(0.05))
+            raise ValueError("before it was closed")
+
+    served = serve((r"^/forgets", Forgets), (r"^/", WaitingPage))
+    served.mongrel2.starts()
+    served.mongrel2.asks("/forgets", conn_id=1)
+    assert served.mongrel2.reads().status == 500
+    # When
+    served.mongrel2.asks("/next", conn_id=2)
+    gevent.idle()
+    eventually(lambda: not left[0].pending, "the timeout has fired", seconds=10)
+    go_on["/next"].set()
+    # Then
+    answer = served.mongrel2.reads()
+    assert (answer.status, answer.content) == (200, b"/next")
 
 
 UNSENDABLE = {

@@ -217,6 +217,29 @@ def test_each_cookie_is_set_by_a_header_of_its_own() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["Set-Cookie", "set-cookie"])
+@pytest.mark.parametrize("given", ["a=1; Partitioned", ["a=1; Partitioned"]], ids=["text", "list"])
+def test_a_header_that_sets_a_cookie_is_kept_beside_the_others(name: str, given: Any) -> None:
+    handler = web()
+    handler.set_cookie("name", "World")
+    handler.headers[name] = given
+    assert set_cookies(handler) == ["a=1; Partitioned", "name=World; Path=/"]
+    assert [header.lower() for header in handler.render(200).headers].count("set-cookie") == 1
+
+
+def test_a_cookie_is_set_anew_and_forgotten_where_it_was_set_before() -> None:
+    handler = web()
+    handler.delete_cookie("name", path="/there")
+    handler.delete_cookie("name", domain="here.example")
+    handler.set_cookie("name", "nobody")
+    handler.set_cookie("name", "World")
+    assert set_cookies(handler) == [
+        "name=; Max-Age=0; Path=/there",
+        "name=; Domain=here.example; Max-Age=0; Path=/",
+        "name=World; Path=/",
+    ]
+
+
 def test_without_cookies_no_header_sets_one() -> None:
     assert "Set-Cookie" not in web().render(200).headers
 

@@ -225,6 +225,25 @@ def test_who_does_not_wait_goes_on_and_the_handler_is_told_later(
     assert caller.told == [request.error_reply(200)]
 
 
+def test_what_is_sent_is_what_it_was_when_the_caller_went_on(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = fake_connections(monkeypatch)
+    caller.register_service(ADDR, PASSPHRASE)
+    events, of = [{"name": "a"}], ["b"]
+    request = caller.create_service_request("/told", "post", {"events": events}, {"X-Of": of})
+
+    caller.send_service_request_nowait(ADDR, request)
+    events[0]["name"] = "another"
+    events.clear()
+    of.clear()
+    finish(made)
+
+    ((sent, _, _),) = made[0].calls
+    assert (sent.path, sent.method, sent.request_id) == ("/told", "post", request.request_id)
+    assert (sent.body, sent.headers) == ({"events": [{"name": "a"}]}, {"X-Of": ["b"]})
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -345,13 +364,22 @@ def test_a_timeout_that_is_no_number_fails_in_the_same_place(
 
 
 @pytest.mark.parametrize("callback", ["on_progress", "on_sent"])
-@pytest.mark.parametrize("error", [LookupError("enough"), ServiceRefused("another call was")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        LookupError("enough"),
+        ServiceRefused("another call was"),
+        gevent.Timeout(1),
+        SystemExit(3),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_of_a_callback_that_fails_where_nobody_waits_the_handler_is_told(
     caller: Caller,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     callback: str,
-    error: Exception,
+    error: BaseException,
 ) -> None:
     def cannot_stand_it(*_: Any) -> None:
         raise error

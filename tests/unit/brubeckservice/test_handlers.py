@@ -261,6 +261,23 @@ def test_a_cpu_bound_method_that_raises_is_answered_500() -> None:
     assert ask(Computes, request()).status_code == 500
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_a_cpu_bound_method_that_would_end_the_program_is_answered_like_any_mistake(
+    error: BaseException,
+) -> None:
+    class Computes(Raises):
+        cpu_bound = True
+        error_to_raise = error
+
+    asking = gevent.spawn(ask, Computes, request())
+    try:
+        answer = asking.get(timeout=10)
+    except (SystemExit, KeyboardInterrupt):
+        pytest.fail("it reached the main greenlet")
+
+    assert (answer.status_code, answer.body) == (500, {"error_id": "r-1"})
+
+
 class WaitsInAThread(ServiceMessageHandler):
     """Says that it has begun, and holds its thread until `gate` is open."""
 

@@ -300,6 +300,19 @@ def test_an_error_reply_is_about_what_it_replies_to() -> None:
     )
 
 
+@pytest.mark.parametrize("of_another", [{"id": 1}, {"path": "/q"}, {"request_id": "r-1"}], ids=repr)
+def test_an_answer_is_about_its_request_whatever_call_it_was_kept_from(
+    of_another: dict[str, Any],
+) -> None:
+    request = call(id=7, path="/p", request_id="r-7")
+    kept = response(**{"id": 7, "path": "/p", "request_id": "r-7", "body": {"a": 1}} | of_another)
+
+    answer = protocol.answer_to(request, kept)
+
+    assert (answer.id, answer.path, answer.request_id) == (7, "/p", "r-7")
+    assert answer.body == {"a": 1}
+
+
 def test_the_methods_are_eight() -> None:
     assert sorted(protocol.METHODS) == [
         "connect", "delete", "get", "options", "post", "put", "request", "response",

@@ -1,5 +1,6 @@
 from typing import Any
 
+import gevent
 import pytest
 
 from brubeckservice.registry import Services
@@ -48,6 +49,31 @@ def test_a_kept_connection_stays_open_between_calls(made: list[FakeConnection]) 
     services.done_with(services.open(ADDR))
 
     assert not made[0].closed
+
+
+def test_no_service_is_registered_in_another_thread_and_it_can_be_in_this_one(
+    made: list[FakeConnection],
+) -> None:
+    services = Services({})
+
+    with pytest.raises(RuntimeError, match="another thread"):
+        gevent.get_hub().threadpool.apply(services.register, (ADDR, PASSPHRASE))
+
+    assert made == []
+    services.register(ADDR, PASSPHRASE)
+    opened: Any = services.open(ADDR)
+    assert made == [opened]
+
+
+def test_without_a_place_to_keep_it_a_service_can_be_registered_in_any_thread(
+    made: list[FakeConnection],
+) -> None:
+    services = Services(None)
+
+    gevent.get_hub().threadpool.apply(services.register, (ADDR, PASSPHRASE))
+
+    opened: Any = services.open(ADDR)
+    assert made == [opened]
 
 
 def test_without_a_place_to_keep_it_a_connection_lasts_one_call(made: list[FakeConnection]) -> None:
