@@ -119,10 +119,15 @@ class Connection:
 
         Until `end`, by the monotonic clock.
         """
-        self._in_hand.wait_until_empty(max(0.0, end - time.monotonic()))
-        if lost := application.finish_background(end - time.monotonic()):
+        lost = 0
+        while not lost:
+            self._in_hand.wait_until_empty(max(0.0, end - time.monotonic()))
+            lost = application.finish_background(end - time.monotonic())
+            if not len(self._in_hand) or time.monotonic() >= end:
+                break
+        if lost:
             logger.warning("calls that nobody waits for, lost at the end: %d", lost)
-        if not self._in_hand.wait_until_empty(max(0.0, end - time.monotonic())):
+        if len(self._in_hand):
             logger.warning("still in hand at the end: %d", len(self._in_hand))
 
     def _note_reply(self, request: Request, status_code: int, started: float) -> None:

@@ -63,7 +63,7 @@ def _parse_multipart(boundary: str, body: bytes) -> Form:
     size = len(body) + 1  # everything stays in memory: it is there already
     limits = {"part_limit": MAX_FIELDS, "spool_limit": size, "memory_limit": size}
     try:
-        for part in MultipartParser(io.BytesIO(body), boundary, len(body), **limits):
+        for part in MultipartParser(io.BytesIO(body), boundary, len(body), **limits).parts():
             if part.filename is None:
                 part.value.encode()  # some charsets have half characters
                 form.fields.setdefault(part.name, []).append(part.value)
@@ -76,5 +76,6 @@ def _parse_multipart(boundary: str, body: bytes) -> Form:
                     }
                 )
     except (MultipartError, ValueError, LookupError) as error:  # a charset that is none
+        error.__traceback__ = None  # the parser keeps the error, and that would keep the body
         raise BadRequest(f"not a form: {error}") from None
     return form

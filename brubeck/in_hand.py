@@ -34,10 +34,9 @@ class Job:
         self.key = 0
         self.greenlet: Any = None
         self.prolonged_until = 0.0
-        self.ended = False
-        """What `work` returns is not wanted any more: the deadline came, or nobody waits."""
-        self.late = False
-        """It was the deadline: what `too_late` returns is wanted instead."""
+        self.ended = self.late = False
+        """What `work` returns is not wanted any more, since the deadline came or nobody waits; it
+        was the deadline, and what `too_late` returns is wanted instead."""
 
     def work(self) -> Any:
         """Do it. Answers its own errors: must not raise."""
@@ -149,6 +148,7 @@ class InHand:
     # In greenlets
 
     def _work(self, first: list[Job]) -> None:
+        me = gevent.getcurrent()
         job = first.pop()  # a greenlet keeps its arguments as long as it lives
         while True:
             result = job.work()
@@ -157,8 +157,10 @@ class InHand:
             self._finish(job, result)
             if self.pool is not None or len(self._idle) >= MAX_IDLE or job.failed(result):
                 return
-            del job, result  # they may be a mebibyte each, and it may wait for long
-            self._idle.append(gevent.getcurrent())
+            # It may wait for long, and they hold a mebibyte each, as a handler's variables may.
+            del job, result
+            me.gr_context = None
+            self._idle.append(me)
             job = self._hub.switch()
 
     def _answer_too_late(self, job: Job) -> None:

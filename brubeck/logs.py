@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TextIO
 
 import msgspec
 
@@ -32,24 +31,13 @@ def configure(level: int | str, log_format: str) -> None:
     formatters = {"text": TextFormatter, "json": JsonFormatter}
     if log_format not in formatters:
         raise SettingError(f"log_format is {log_format!r}, not one of {', '.join(formatters)}")
-    handler = _Handler(sys.stdout)
+    handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatters[log_format]())
     _leave_out_what_no_line_shows()
     try:
         logging.basicConfig(level=level, handlers=[handler])
     except (TypeError, ValueError):
         raise SettingError(f"log_level is {level!r}, not a level of logging") from None
-
-
-class _Handler(logging.StreamHandler[TextIO]):
-    """Takes lines from the event loop and from native threads."""
-
-    def createLock(self) -> None:  # noqa: N802  # of logging
-        """Make a lock of Python's own: between threads and the event loop gevent's do not hold."""
-        # Here, because this file is loaded also where there is no event loop.
-        from gevent import monkey  # noqa: PLC0415
-
-        self.lock = monkey.get_original("_thread", "RLock")()
 
 
 class JsonFormatter(logging.Formatter):

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import gevent
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -63,11 +64,14 @@ class WarnsOnce(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send a batch. Raises nothing: what cannot be sent is dropped."""
         self._reason.said = ""
+        self._reason.listens_to = gevent.getcurrent()
         try:
             result = self._exporter.export(_Unhurried(spans))
         except Exception as error:  # noqa: BLE001  # whatever a library raises: spans are lost
             self._reason.said = type(error).__name__
             result = SpanExportResult.FAILURE
+        finally:
+            self._reason.listens_to = None
         failing = result is not SpanExportResult.SUCCESS
         if failing and not self._failing:
             logger.warning(
@@ -112,8 +116,13 @@ class _FirstWords(logging.Handler):
     """
 
     said = ""
+    listens_to: Any = None
+    """The greenlet that exports, while it does; what others say of their own goes the usual way."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if gevent.getcurrent() is not self.listens_to:
+            logging.getLogger().callHandlers(record)
+            return
         said = _CREDENTIALS.sub("…", record.getMessage())
         if not self.said:
             hidden = "header" in said.lower()

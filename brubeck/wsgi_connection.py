@@ -94,12 +94,16 @@ class WSGIConnection(Connection):
 
     def _serve(self, environ: dict[str, Any], start_response: StartResponse) -> Iterator[bytes]:
         self._answering += 1
+        answer = _Answer()
         try:
-            yield from self._answer(environ, start_response)
+            yield from self._answer(environ, start_response, answer)
         finally:  # it has left, or the browser has
             self._answering -= 1
+            answer.let_go()
 
-    def _answer(self, environ: dict[str, Any], start_response: StartResponse) -> Iterator[bytes]:
+    def _answer(
+        self, environ: dict[str, Any], start_response: StartResponse, answer: "_Answer"
+    ) -> Iterator[bytes]:
         started = time.monotonic()
         request = Request(_headers(environ), request_id=new_request_id(), is_wsgi=True)
         self._arriving += 1
@@ -107,7 +111,6 @@ class WSGIConnection(Connection):
             refusal = _read_body(environ, request, self._application.request_timeout)
         finally:
             self._arriving -= 1
-        answer = _Answer()
         response = refusal or self._response(request, answer)
         # What follows a body that was refused need not be a request.
         closing = refusal is not None or self.stopping or request.closes_after(response)
@@ -194,6 +197,10 @@ class _Answer:
         """Take the head of an answer that is streamed."""
         self._pieces: Queue[bytes] = Queue(self.MAX_WAITING)
         self.begun.set(response)
+
+    def let_go(self) -> None:
+        """Forget what makes it, and knows it: else bodies stay until Python looks for cycles."""
+        vars(self).pop("job", None)
 
     def send(self, piece: bytes) -> None:
         """Take a piece of its body; wait where the browser does not read."""

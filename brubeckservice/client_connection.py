@@ -127,7 +127,10 @@ class ServiceClientConnection:
                 lost = outcome
             again = isinstance(outcome, ServiceRefused | ServiceLost) and (idempotent or not lost)
             if not again or len(tried) == MAX_ATTEMPTS or not self._can_go_elsewhere(tried):
-                raise lost or outcome  # however the later attempts ended
+                try:
+                    raise lost or outcome  # however the later attempts ended
+                finally:
+                    del lost, outcome  # their tracebacks keep this frame, and it what was sent
 
     def refuse(self, _request: ServiceRequest, *_how: object) -> ServiceResponse:
         """In place of `call` where no more may be under way.

@@ -107,9 +107,12 @@ class ServiceMessageHandler(MessageHandler):
         except gevent.GreenletExit:  # the thread learns it by `seconds_left`
             self._begun = _NOBODY_WAITS
             raise
-        if error is not None:
-            raise error
-        return result
+        try:
+            if error is not None:
+                raise error
+            return result
+        finally:
+            del error  # its traceback keeps this frame, and it the message
 
 
 @cache

@@ -9,6 +9,7 @@ objects that travel.
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -248,13 +249,15 @@ def join(messages: Sequence[bytes]) -> bytes:
     return b"[" + b",".join(messages) + b"]"
 
 
+_what_it_is_about = attrgetter("id", "path", "request_id")
+
+
 def answer_to(request: ServiceRequest, response: ServiceResponse) -> ServiceResponse:
     """The response, as one to this request.
 
     A handler may have kept it from another call, or hand on another service's.
     """
-    about = request.id, request.path, request.request_id
-    if (response.id, response.path, response.request_id) == about:
+    if _what_it_is_about(response) == _what_it_is_about(request):
         return response
     return replace(response, id=request.id, path=request.path, request_id=request.request_id)
 
@@ -266,8 +269,8 @@ def _check(message: ServiceRequest | ServiceResponse) -> None:
     """
     kind = type(message)
     try:
-        without_payload = replace(message, headers={}, body={})
-        convert((kind.__struct_config__.tag, *astuple(without_payload)), kind)
+        without_payload = astuple(replace(message, headers={}, body={}))
+        convert((kind.__struct_config__.tag, *without_payload), kind)
     except msgspec.ValidationError as error:
         raise TypeError(f"not a message: {error}") from None
     if not (type(message.headers) is type(message.body) is dict):

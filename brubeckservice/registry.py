@@ -57,6 +57,10 @@ class Services:
         if self._resources is not None:
             self._resources[_key(addr)] = connection
 
+    def kept(self, addr: Addr) -> ServiceClientConnection | None:
+        """The connection that calls to `addr` go through, if there is one already."""
+        return None if self._resources is None else self._resources.get(_key(addr))
+
     def unregister(self, addr: Addr) -> None:
         """Forget a service; calls in hand there are lost. Nothing happens if it is not known."""
         self._passphrases.pop(_key(addr), None)
@@ -69,9 +73,9 @@ class Services:
         Raises:
             LookupError: if it is not registered.
         """
-        if self._resources is not None and (kept := self._resources.get(_key(addr))):
-            connection: ServiceClientConnection = kept
-            return connection
+        return self.kept(addr) or self._for_one_call(addr)
+
+    def _for_one_call(self, addr: Addr) -> ServiceClientConnection:
         passphrase = self._passphrases.get(_key(addr))
         if passphrase is None:
             raise LookupError(f"{addr} is not registered: call register_service first")

@@ -190,7 +190,10 @@ class Replicas:
         kind = type(self._failure) if isinstance(self._failure, telling) else ServiceUnavailable
         error = kind(f"no replica of {name}: {self._failure}")
         error.may_have_run = False  # whatever kind it is: the call was not sent
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # its traceback keeps this frame, and it whoever called
 
     def _sessions(self) -> list[Session]:
         return [r.session for r in self._replicas.values() if r.session is not None]
@@ -278,13 +281,14 @@ class Replicas:
         return [derive_keys(passphrase) for passphrase in self._passphrases]
 
     def _keep_or_retire(self, replica: _Replica, wanted: bool) -> None:
-        """An endpoint that is not wanted any more gets no calls, and goes when it has none."""
+        """An endpoint that is not wanted goes when it has no calls and others can take them."""
         session = replica.session
         if wanted != replica.wanted:
             replica.wanted = wanted
             if session is not None:
                 self.session_changed(session)
-        if not wanted and (session is None or session.outstanding == 0):
+        unused = session is None or not session.ready or session.outstanding == 0 < len(self)
+        if not wanted and unused:
             del self._replicas[replica.endpoint]
             if session is not None:
                 session.close()

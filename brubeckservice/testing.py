@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import gevent
 from msgspec.structs import replace
 
 from brubeck.application import Brubeck
@@ -105,11 +106,15 @@ class StandIn:
         self.requests.append(sent)
         if on_sent is not None:
             on_sent("stand-in")
-        outer = reporter.set(on_progress)
+        raised: list[BaseException] = []
+        outer = reporter.set(on_progress and _ending_the_call(on_progress, raised))
         try:
-            return _over_the_wire(sent, self._answer)
+            response = _over_the_wire(sent, self._answer)
         finally:
             reporter.reset(outer)
+        if raised:
+            raise raised.pop()
+        return response
 
     def check_thread(self) -> None:
         """Any thread may call."""
@@ -148,12 +153,16 @@ def stand_in(
     """
     standing_in = StandIn(service)
     services = Services(app._resources)
-    services.unregister(addr)
+    before = services.kept(addr)
+    if not isinstance(before, StandIn):
+        services.unregister(addr)
     services.keep(addr, standing_in)
     try:
         yield standing_in
     finally:
         services.unregister(addr)
+        if isinstance(before, StandIn):  # of a block around this one
+            services.keep(addr, before)
 
 
 class _AtOnce:
@@ -170,6 +179,19 @@ class _AtOnce:
     def spawn(self, work: Callable[..., None], *args: Any) -> None:
         """Run it, here and now."""
         work(*args)
+
+
+def _ending_the_call(on_progress: OnProgress, raised: list[BaseException]) -> OnProgress:
+    """What the service's handler reports to: what `on_progress` raises is the caller's."""
+
+    def told(fraction: float, note: str) -> None:
+        try:
+            on_progress(fraction, note)
+        except BaseException as error:  # noqa: BLE001  # as with a real service
+            raised.append(error)
+            raise gevent.GreenletExit from None
+
+    return told
 
 
 def _over_the_wire(

@@ -1,19 +1,25 @@
 """Mongrel2 or our own web server in front: the same application gives the same answers."""
 
+import gc
 import hashlib
 import json
 import re
 import socket
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPResponse
 from pathlib import Path
+from typing import Any
 
+import gevent
 import pytest
 
+from brubeck.connections import WSGIConnection
+from brubeck.request_handling import Brubeck, WebMessageHandler
 from tests.http import Answer, ask, connection
 from tests.integration.programs import Program, python_program
 from tests.integration.real_mongrel2 import Mongrel2, need_mongrel2
@@ -518,6 +524,30 @@ def test_our_own_server_told_to_stop_answers_a_request_that_has_come_in_part(
         response.begin()
         assert (response.status, response.read()) == (200, b"half")
         assert status.result() == 0
+
+
+def test_our_own_server_keeps_nothing_of_what_it_has_answered() -> None:
+    """Not even until Python looks for cycles: bodies may be long, and that is seldom."""
+    asked: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    class Page(WebMessageHandler):
+        def get(self) -> Any:
+            asked.add(self.message)
+            self.set_body(iter(["in ", "pieces"]) if self.get_argument("stream") else "whole")
+            return self.render()
+
+    port = free_port()
+    server = WSGIConnection(port, "127.0.0.1")
+    serving = gevent.spawn(server.recv_forever_ever, Brubeck(server, [(r"^/$", Page)]))
+    gevent.sleep(0)
+    gc.disable()
+    try:
+        assert [ask(port, path).text for path in ("/", "/?stream=1")] == ["whole", "in pieces"]
+        eventually(lambda: not asked, "nothing is left of them", seconds=5)
+    finally:
+        gc.enable()
+        server.stop()
+        serving.get(timeout=10)
 
 
 def test_a_browser_that_leaves_in_the_middle_is_nobodys_problem(running: Running) -> None:

@@ -5,16 +5,19 @@ And who does not read its answers costs a service no more memory than is said.
 
 import gc
 import os
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
 import gevent
 import zmq
+from gevent.event import Event
 
-from brubeckservice.base import ServiceRefused, ServiceTimeout
-from tests.integration.calls.instances import Caller
-from tests.integration.calls.raw_peers import KEYS, frame_of, keyed
+from brubeckservice.base import ServiceError, ServiceRefused, ServiceTimeout
+from tests.integration.calls.instances import Caller, free_address
+from tests.integration.calls.raw_peers import KEYS, RawService, frame_of, keyed
 from tests.integration.programs import Program, resident
 from tests.waiting import eventually
 
@@ -24,6 +27,27 @@ AT_A_TIME = 2500
 
 def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def test_calls_that_fail_leave_nothing_to_the_garbage_collector(
+    raw_service: Callable[..., RawService], caller: Caller
+) -> None:
+    silent, nowhere = raw_service(lambda _: []).addr, free_address()
+
+    def fail(addr: str) -> Callable[[], object]:
+        in_the_hands_of_the_caller = Event()
+        with suppress(ServiceError):
+            caller.ask(addr, timeout=0.1)
+        return weakref.ref(in_the_hands_of_the_caller)
+
+    caller.wait_for_replicas(silent, 1)
+    gc.disable()
+    try:
+        left = [fail(addr) for addr in (silent, nowhere)]
+        gevent.idle()  # what is told is kept until the event loop goes on
+        assert [what() for what in left] == [None, None]
+    finally:
+        gc.enable()
 
 
 def times_out(caller: Caller, addr: str) -> bool:

@@ -323,6 +323,24 @@ def test_a_replica_of_which_the_log_cannot_be_told_is_tried_again(
     assert who_answers(caller, addr, 1) == {addr: 1}
 
 
+def test_an_address_that_has_left_is_called_as_long_as_nobody_answers_at_the_new_one(
+    serve: Serve, caller: Caller, names: NameService
+) -> None:
+    addr = serve(ROUTES, addr=names.addr_of(ONE)).addr
+    names.hosts = [ONE]
+    assert who_answers(caller, names.addr, 1) == {addr: 1}
+
+    names.hosts = [TWO]
+    names.wait_for_lookup()
+    assert who_answers(caller, names.addr, 1) == {addr: 1}
+
+    another = serve(ROUTES, addr=names.addr_of(TWO)).addr
+    eventually(
+        lambda: who_answers(caller, names.addr, 1) == {another: 1}, "the new one", seconds=10
+    )
+    eventually(lambda: len(caller.replica_states(names.addr)) == 1, "the old one goes", seconds=10)
+
+
 @pytest.mark.parametrize("what", ["resolve", "derive_keys"])
 def test_looking_for_replicas_goes_on_whatever_happens_and_shows_no_passphrase(
     serve: Serve,

@@ -76,6 +76,38 @@ def serve(connection: Connection, application: Brubeck) -> "gevent.Greenlet[...,
     return running
 
 
+def test_calls_that_are_made_late_while_it_stops_are_finished_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given
+    class Late(WebMessageHandler):
+        def get(self) -> Any:
+            gevent.sleep(0.05)
+            under_way.append("a call that nobody waits for")
+            return self.render(200)
+
+    under_way = ["one from before"]
+    connection = RecordedConnection()
+    application = brubeck((r"^/$", Late))
+
+    def finish_background(_seconds: float) -> int:
+        if under_way == ["one from before"]:
+            connection.take()  # a request on a connection that was open already
+            gevent.idle()
+        under_way.clear()
+        return 0
+
+    monkeypatch.setattr(application, "finish_background", finish_background)
+    running = gevent.spawn(connection.recv_forever_ever, application)
+    gevent.idle()
+    # When
+    connection.stop()
+    running.get(timeout=10)
+    # Then
+    assert connection.life[-2:] == ["answer 200", "close"]
+    assert under_way == []
+
+
 def test_a_connection_that_is_stopped_finishes_what_is_in_hand_and_closes(
     connection: RecordedConnection, application: Brubeck, may_answer: Event
 ) -> None:

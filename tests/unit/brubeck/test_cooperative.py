@@ -42,6 +42,17 @@ def test_a_pure_module_knows_no_socket_no_loop_no_clock_no_chance_and_no_log(mod
     assert not imports_of(module) & IMPURE
 
 
+def test_locks_of_logging_are_pythons_own_before_and_after() -> None:
+    program = """
+import logging
+before = logging.StreamHandler()
+import brubeck.cooperative
+after = logging.StreamHandler()
+print({type(lock).__module__ for lock in (before.lock, after.lock, logging._lock)})
+"""
+    assert output_of(program).strip() == "{'_thread'}"
+
+
 def test_importing_what_needs_no_event_loop_brings_none_and_no_socket() -> None:
     modules = ", ".join(f"brubeck.{name}" for name in WITHOUT_AN_EVENT_LOOP)
     program = f"import sys, {modules}; print(*{{'zmq', 'gevent'}} & set(sys.modules))"

@@ -1,3 +1,6 @@
+import gc
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,6 +60,31 @@ FILE = (
 )
 def test_a_body_and_its_form(content_type: str, body: bytes, form: Form) -> None:
     assert parse_form(content_type, body) == form
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        multipart(FIELD)[:-6],
+        multipart("no header"),
+        multipart(FIELD.replace("\r\n\r\n", f"\r\n{UNKNOWN_CHARSET}\r\n\r\n")),
+        multipart(FIELD),
+    ],
+    ids=["cut off", "a part without headers", "an unknown charset", "a good one"],
+)
+def test_a_form_leaves_nothing_to_the_garbage_collector(body: bytes) -> None:
+    def read() -> None:
+        with suppress(BadRequest):
+            parse_form(MULTIPART, body)
+
+    read()  # what is loaded the first time is none of it
+    gc.collect()
+    gc.disable()
+    try:
+        read()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

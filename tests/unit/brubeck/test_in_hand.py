@@ -309,14 +309,20 @@ def test_a_greenlet_that_waits_for_work_keeps_nothing_of_what_it_has_done(
     answers: Answers,
 ) -> None:
     in_hand = InHand(1)
+    variable: ContextVar[Any] = ContextVar("variable")
+
+    def set_variable() -> Any:
+        variable.set(Event())
+        return variable.get()
+
     for _ in range(2):
-        job = JobOf(lambda: "done", answers.put)
+        job = JobOf(set_variable, answers.put)
         in_hand.start(job, LONG)
-        assert answers.get(timeout=10) == "done"
+        what_it_set = weakref.ref(answers.get(timeout=10))
         gevent.idle()
         done = weakref.ref(job)
         del job
-        assert done() is None
+        assert (done(), what_it_set()) == (None, None)
 
 
 def test_work_that_is_ended_before_it_has_begun_never_begins(answers: Answers) -> None:

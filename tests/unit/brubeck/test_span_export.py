@@ -50,6 +50,20 @@ def said_by_us(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(lines)
 
 
+def test_what_others_say_of_their_own_is_no_reason_and_logged_as_ever(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Meanwhile(Talking):
+        def export(self, spans: Any) -> SpanExportResult:
+            gevent.spawn(logging.getLogger("urllib3.connectionpool").warning, "a handler's").join()
+            return super().export(spans)
+
+    WarnsOnce(Meanwhile("nobody listens")).export([])
+
+    assert "nobody listens" in said_by_us(caplog)
+    assert "a handler's" in [record.getMessage() for record in caplog.records]
+
+
 def test_the_reason_is_what_was_said_first(caplog: pytest.LogCaptureFixture) -> None:
     WarnsOnce(Talking("nobody listens", "gave up")).export([])
     assert "nobody listens" in said_by_us(caplog)

@@ -1,7 +1,9 @@
 """Service handlers, asked through an application as a connection asks them."""
 
+import gc
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -254,11 +256,25 @@ def test_a_cpu_bound_method_runs_in_another_thread() -> None:
     assert answer.body["thread"] != threading.get_native_id()
 
 
-def test_a_cpu_bound_method_that_raises_is_answered_500() -> None:
-    class Computes(Raises):
+def test_a_cpu_bound_method_that_raises_is_answered_500_and_leaves_no_garbage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Computes(ServiceMessageHandler):
         cpu_bound = True
 
-    assert ask(Computes, request()).status_code == 500
+        def request(self) -> None:
+            made.append(weakref.ref(self))
+            raise LookupError("a mistake")
+
+    made: list[Callable[[], object]] = []
+    monkeypatch.setattr("brubeck.application.logger.disabled", True)  # pytest keeps what is logged
+    gc.disable()
+    try:
+        assert ask(Computes, request()).status_code == 500
+        gevent.sleep(0)  # what a thread returned is kept until the event loop goes on
+        assert made[0]() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)

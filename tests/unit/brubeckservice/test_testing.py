@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -274,10 +275,41 @@ def test_a_call_without_time_does_not_reach_a_stand_in() -> None:
 def test_a_stand_in_is_gone_after_its_block_and_what_was_there_before_is_closed(
     site: Brubeck,
 ) -> None:
+    before = Mock()
+    site._resources[ADDR,] = before
+    with stand_in(site, ADDR, lambda _: {"price": 1}):
+        before.close.assert_called_once_with()
+    assert site._resources == {}
+
+
+def test_a_stand_in_within_another_takes_its_place_for_as_long_as_its_block(site: Brubeck) -> None:
     with stand_in(site, ADDR, lambda _: {"price": 1}):
         with stand_in(site, ADDR, lambda _: {"price": 2}):
             assert call_web(site, "GET", "/price/tea").body == b"200 2 handled"
-        assert site._resources == {}
+        assert call_web(site, "GET", "/price/tea").body == b"200 1 handled"
+    assert site._resources == {}
+
+
+def test_what_a_follower_of_progress_raises_is_raised_at_the_caller_as_with_a_service() -> None:
+    class Halfway(ServiceMessageHandler):
+        def request(self) -> Any:
+            self.progress(0.5)
+            raise AssertionError("the call went on")
+
+    class Follower(ServiceClientMixin):
+        application = Brubeck(NoConnection(), [])
+
+    def fail(*_: Any) -> None:
+        raise LookupError("what the follower made of it")
+
+    caller = Follower()
+    request = caller.create_service_request("/half")
+    service = Brubeck(NoConnection(), [(r"^/half$", Halfway)])
+    with (
+        stand_in(caller.application, ADDR, service),
+        pytest.raises(LookupError, match="what the follower made of it"),
+    ):
+        caller.send_service_request(ADDR, request, on_progress=fail)
 
 
 def test_a_stand_in_for_several_addresses_answers_calls_to_them(site: Brubeck) -> None:
