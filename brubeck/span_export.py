@@ -117,10 +117,10 @@ class _FirstWords(logging.Handler):
 
     said = ""
     listens_to: Any = None
-    """The greenlet that exports, while it does; what others say of their own goes the usual way."""
+    """The greenlet that exports, while it does: what others make urllib3 say goes the usual way."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if gevent.getcurrent() is not self.listens_to:
+        if record.name.startswith("urllib3") and gevent.getcurrent() is not self.listens_to:
             logging.getLogger().callHandlers(record)
             return
         said = _CREDENTIALS.sub("…", record.getMessage())
