@@ -254,10 +254,8 @@ class Brubeck:
         logs.configure(self.log_level, self.log_format)
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self._stop)
-        secrets = (
-            [self.cookie_secret] if isinstance(self.cookie_secret, str) else self.cookie_secret
-        )
-        if any(map(is_weak, secrets or ())):
+        secret: Any = self.cookie_secret or ()
+        if any(map(is_weak, [secret] if isinstance(secret, str | bytes) else secret)):
             logger.warning("a cookie secret is short or published: good for a demonstration only")
         self.tracing = tracing.start()
         _spare_the_garbage_collector()

@@ -58,7 +58,7 @@ class MessageJob(Job):
 
     def failed(self, result: Any) -> bool:
         """Whether the handler may have left something behind; its answer tells, as a rule."""
-        return bool(result.status_code >= 400)
+        return result.status_code not in range(400)
 
     def answer(self, result: Any) -> Any:
         """Send it. Returns what was sent: an error's, if it could not be."""

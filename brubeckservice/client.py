@@ -249,8 +249,10 @@ def _as_it_is_now(request: ServiceRequest, *, traced: bool) -> ServiceRequest:
         TypeError, ValueError: if it cannot be sent: it fails here and not where nobody sees.
     """
     encoded = protocol.encode(_at_its_longest(request, traced=traced))
-    [now], _ = protocol.read_from_caller(protocol.join([encoded]))
-    now = cast(ServiceRequest, now)
+    messages, faults = protocol.read_from_caller(protocol.join([encoded]))
+    if faults:
+        raise TypeError(f"cannot be sent as JSON: {faults[0]}")
+    now = cast(ServiceRequest, messages[0])
     return replace(request, headers=now.headers, body=now.body)
 
 

@@ -103,7 +103,7 @@ class ServiceMessageHandler(MessageHandler):
                 return None, error
 
         try:
-            result, error = _threads().apply(work)
+            result, error = _threads_of(gevent.get_hub()).apply(work)
         except gevent.GreenletExit:  # the thread learns it by `seconds_left`
             self._begun = _NOBODY_WAITS
             raise
@@ -116,6 +116,6 @@ class ServiceMessageHandler(MessageHandler):
 
 
 @cache
-def _threads() -> ThreadPool:
+def _threads_of(hub: Any) -> ThreadPool:
     """Threads of their own: the event loop's look up names, which must not wait for these."""
-    return ThreadPool(THREADS)
+    return ThreadPool(THREADS, hub=hub)

@@ -16,7 +16,7 @@ from brubeck.application import Brubeck
 from brubeck.errors import BadRequest
 from brubeck.handlers import MessageHandler
 from brubeckservice import protocol
-from brubeckservice.handlers import THREADS, ServiceMessageHandler
+from brubeckservice.handlers import THREADS, ServiceMessageHandler, _threads_of
 from brubeckservice.progress import reporter
 from brubeckservice.protocol import ServiceRequest, ServiceResponse
 from tests.unit.brubeck.fakes import brubeck
@@ -254,6 +254,22 @@ def test_a_cpu_bound_method_runs_in_another_thread() -> None:
 
     assert answer.status_code == 200
     assert answer.body["thread"] != threading.get_native_id()
+
+
+def test_a_cpu_bound_method_leaves_the_event_loop_free_though_another_thread_had_one_first() -> (
+    None
+):
+    class Computes(ServiceMessageHandler):
+        cpu_bound = True
+
+        def request(self) -> ServiceResponse:
+            self.add_to_payload("thread", threading.get_native_id())
+            return self.render(200)
+
+    _threads_of.cache_clear()
+    gevent.get_hub().threadpool.apply(ask, (Computes, request()))
+
+    assert ask(Computes, request()).body["thread"] != threading.get_native_id()
 
 
 def test_a_cpu_bound_method_that_raises_is_answered_500_and_leaves_no_garbage(
