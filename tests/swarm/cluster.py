@@ -103,10 +103,9 @@ class Cluster:
             AssertionError: if something of it is left.
         """
         run("scripts/swarm", "down", environment=self._environment)
-        tags = (f"*/*:{self.name}", f"*/*:{self.name}-*")
-        filters = [word for tag in tags for word in ("--filter", f"reference={tag}")]
-        for image in run("docker", "image", "ls", "--format", NAMED, *filters).split():
-            run("docker", "image", "rm", image)
+        for image in run("docker", "image", "ls", "--format", NAMED).split():
+            if image.rpartition(":")[2].startswith(self.name):
+                run("docker", "image", "rm", image)
         of_it = ("--quiet", "--filter", f"name={self.name}")
         left = run("docker", "ps", "--all", *of_it) + run("docker", "network", "ls", *of_it)
         assert not left.split()
