@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from brubeck.response import Response
 
 if TYPE_CHECKING:
     from brubeck.application import Brubeck
+    from brubeck.spans import ServerSpan
 
 logger = logging.getLogger(__name__)
 
@@ -169,13 +171,18 @@ class Connection:
         answer whose body comes piece by piece, and returns it, or an error's, when it has come to
         its end.
         """
-        application = self._application
         kind: Callable[..., MessageJob] = MessageJob
-        context = None
-        if application.tracing is not None:
-            message, context, span = application.tracing.begin(application, message)
-            kind = MessageJob if span is None else partial(RecordedJob, span)
-        job = kind(application, message, base_handler, answer, begin=begin, stream=stream)
-        job.context = context
+        if (tracing := self._application.tracing) is not None:
+            message, context, span = tracing.begin(self._application, message)
+            kind = partial(_traced_job, context, span)
+        job = kind(self._application, message, base_handler, answer, begin=begin, stream=stream)
         self._in_hand.start(job, seconds)
         return job
+
+
+def _traced_job(
+    context: Context | None, span: "ServerSpan | None", *what: Any, **how: Any
+) -> MessageJob:
+    job = MessageJob(*what, **how) if span is None else RecordedJob(span, *what, **how)
+    job.context = context
+    return job
