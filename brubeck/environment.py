@@ -50,9 +50,10 @@ def address(name: str) -> str:
 def is_address(value: str) -> bool:
     """Whether a text is an address: `tcp://host:port`, maybe with a `/name`, or `ipc://path`."""
     match = _ADDRESS.fullmatch(value)
-    if match is None or match["host"] is None:
-        return match is not None
-    return _may_be_a_host(match["host"]) and 0 < int(match["port"]) < 65536
+    if match is None:
+        return False
+    host, port = match["host"], match["port"]
+    return host is None or (_may_be_a_host(host) and 0 < int(port) < 65536)
 
 
 def port(name: str, default: int) -> int:

@@ -137,16 +137,14 @@ class Mongrel2Connection(Connection):
         elif change == b"\x00":
             logger.warning("Mongrel2 at %s has gone, and its browsers with it", self.pub_addr)
             self._idents.discard(topic)
-            self._held.clear()
+            self._forget_others()
             if not self._idents:
                 self._close_leases()
-            for browser in [b for b in self._browsers if b[0].encode("latin-1").startswith(topic)]:
-                self._forget(browser)
 
     def _forget_others(self) -> None:
-        """Forget what a Mongrel2 that has gone was to be told, and its browsers.
+        """Forget the browsers of a Mongrel2 that has gone, and what it was to be told.
 
-        Its requests may have been read after it was known to have gone.
+        Also when the next one comes: requests may be read after theirs was known to have gone.
         """
         here = tuple(ident.decode("latin-1") for ident in self._idents)
         self._held = [(uuid, message) for uuid, message in self._held if uuid.startswith(here)]

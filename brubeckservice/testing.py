@@ -107,7 +107,7 @@ class StandIn:
         if on_sent is not None:
             on_sent("stand-in")
         raised: list[BaseException] = []
-        outer = reporter.set(on_progress and _ending_the_call(on_progress, raised))
+        outer = reporter.set(on_progress and _keeping_what_it_raises(on_progress, raised))
         try:
             response = _over_the_wire(sent, self._answer)
         finally:
@@ -181,7 +181,7 @@ class _AtOnce:
         work(*args)
 
 
-def _ending_the_call(on_progress: OnProgress, raised: list[BaseException]) -> OnProgress:
+def _keeping_what_it_raises(on_progress: OnProgress, raised: list[BaseException]) -> OnProgress:
     """What the service's handler reports to: what `on_progress` raises is the caller's."""
 
     def told(fraction: float, note: str) -> None:

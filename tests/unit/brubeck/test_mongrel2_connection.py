@@ -141,6 +141,18 @@ class Page(WebMessageHandler):
         return self.render()
 
 
+class Streamed(WebMessageHandler):
+    """Answers with its `pieces`."""
+
+    def get(self) -> Any:
+        self.set_body(self.pieces())
+        return self.render()
+
+    def pieces(self) -> Iterator[str]:
+        """What a test wants to be sent."""
+        yield from ()
+
+
 class WaitingPage(WebMessageHandler):
     """Answers when the test lets it: `go_on[path].set()`."""
 
@@ -293,11 +305,7 @@ def test_what_is_read_of_a_mongrel2_that_has_gone_is_forgotten_when_the_next_one
     # Given requests that are read when it is known already that who sent them has gone
     ended = Event()
 
-    class Stream(WebMessageHandler):
-        def get(self) -> Any:
-            self.set_body(self.pieces())
-            return self.render()
-
+    class Stream(Streamed):
         def pieces(self) -> Iterator[str]:
             try:
                 yield "for a browser that has gone"
@@ -397,11 +405,7 @@ def test_an_answer_of_which_a_piece_was_dropped_gets_no_other_piece_and_no_end(
     # Given
     pieces: list[str] = []
 
-    class Stream(WebMessageHandler):
-        def get(self) -> Any:
-            self.set_body(self.pieces())
-            return self.render()
-
+    class Stream(Streamed):
         def pieces(self) -> Iterator[str]:
             try:
                 for piece in ("one", "lost", "three"):
@@ -428,11 +432,7 @@ def test_a_stream_whose_mongrel2_has_gone_reaches_nobody_behind_the_next(serve: 
     # Given
     go_on = Event()
 
-    class Stream(WebMessageHandler):
-        def get(self) -> Any:
-            self.set_body(self.pieces())
-            return self.render()
-
+    class Stream(Streamed):
         def pieces(self) -> Iterator[str]:
             yield "one"
             go_on.wait()
@@ -456,11 +456,7 @@ def test_a_stream_that_will_not_end_reaches_nobody_once_its_browser_has_gone(ser
     # Given
     ended = Event()
 
-    class Stubborn(WebMessageHandler):
-        def get(self) -> Any:
-            self.set_body(self.pieces())
-            return self.render()
-
+    class Stubborn(Streamed):
         def pieces(self) -> Iterator[str]:
             yield "one"
             try:
